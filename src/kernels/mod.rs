@@ -1,0 +1,5 @@
+//! Numeric kernels: slices in, slices out. They know nothing of layers, never allocate after their first call on a thread,
+//! and are the only place with unsafe code and threads. Results do not depend on the number of threads.
+#![allow(unsafe_code)]
+
+pub mod parallel;

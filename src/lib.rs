@@ -1,0 +1,9 @@
+//! Keras for Rust.
+
+pub mod config;
+pub mod error;
+pub mod float;
+pub mod kernels;
+
+pub use error::{Error, Result};
+pub use float::Float;
