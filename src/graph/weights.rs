@@ -1,0 +1,74 @@
+//! Weights: two flat arenas and one table that describes them.
+//!
+//! Because every weight of a model lies in one slice, an optimizer is one pass, a global norm one dot product, and restoring
+//! the best weights one copy. Gradients and optimizer slots have the same layout.
+
+use std::ops::Range;
+
+use super::Graph;
+use crate::kernels::memory::Buffer;
+use crate::layer::{Kind, Weight};
+use crate::random::Rng;
+
+/// A row of the table: one weight of one layer, and where it lies.
+#[derive(Clone, Debug)]
+pub struct Var {
+    /// The layer it belongs to.
+    pub entry: usize,
+    /// Its place in the arena of its kind.
+    pub range: Range<usize>,
+    /// What the layer declared.
+    pub weight: Weight,
+}
+
+/// The values of a model's weights.
+#[derive(Clone, Debug, Default)]
+pub struct Weights {
+    /// Trainable weights.
+    pub params: Buffer,
+    /// Non-trainable state.
+    pub state: Buffer,
+}
+
+impl Weights {
+    /// Fresh weights by each variable's initializer. Variable `i` has random numbers of its own, so that changing one layer
+    /// leaves the others as they were.
+    pub fn new(graph: &Graph, seed: u64) -> Weights {
+        let mut weights = Weights { params: Buffer::zeros(graph.params_len), state: Buffer::zeros(graph.state_len) };
+        let mut rng = Rng::new(seed);
+        for var in &graph.vars {
+            let mut rng = rng.split();
+            var.weight.init.fill(&var.weight.shape, &mut rng, weights.var_mut(var));
+        }
+        weights
+    }
+
+    /// The values of one variable.
+    pub fn var(&self, var: &Var) -> &[crate::Float] {
+        match var.weight.kind {
+            Kind::Trainable => &self.params[var.range.clone()],
+            Kind::State => &self.state[var.range.clone()],
+        }
+    }
+
+    /// The values of one variable, to be changed.
+    pub fn var_mut(&mut self, var: &Var) -> &mut [crate::Float] {
+        match var.weight.kind {
+            Kind::Trainable => &mut self.params[var.range.clone()],
+            Kind::State => &mut self.state[var.range.clone()],
+        }
+    }
+}
+
+/// Contiguous runs of trainable weights that are not frozen.
+pub fn trainable_runs(graph: &Graph) -> Vec<Range<usize>> {
+    let mut runs: Vec<Range<usize>> = Vec::new();
+    for entry in graph.entries.iter().filter(|e| e.trainable && !e.params.is_empty()) {
+        match runs.last_mut() {
+            // The gap is alignment: zeros with zero gradients.
+            Some(run) if entry.params.start - run.end < super::ALIGN => run.end = entry.params.end,
+            _ => runs.push(entry.params.clone()),
+        }
+    }
+    runs
+}

@@ -1,0 +1,280 @@
+//! Models: [`Sequential`], and [`Model`], which both it and functional models are.
+
+mod sequential;
+mod summary;
+
+pub use sequential::Sequential;
+
+use ndarray::{ArrayD, IxDyn};
+
+use crate::error::{Error, Result};
+use crate::float::Float;
+use crate::graph::Graph;
+use crate::graph::weights::{Var, Weights};
+use crate::kernels::memory::Buffer;
+use crate::layer::{Kind, LayerRef};
+use crate::random;
+use crate::shape::Shape;
+use crate::tensor::ToTensor;
+use crate::train::compile::Compiled;
+use crate::train::predict::Pool;
+use crate::train::step::Trainer;
+
+/// A model: a graph of layers, its weights, and once compiled what it takes to train them.
+///
+/// `fit` takes `&mut self`; `predict` and `evaluate` take `&self` and may run on many threads at once.
+#[derive(Debug)]
+pub struct Model {
+    pub(crate) name: String,
+    pub(crate) spec: Spec,
+    pub(crate) graph: Graph,
+    pub(crate) weights: Weights,
+    pub(crate) built: bool,
+    pub(crate) seed: u64,
+    pub(crate) threads: usize,
+    pub(crate) compiled: Option<Compiled>,
+    pub(crate) trainer: Option<Box<Trainer>>,
+    pub(crate) pool: Pool,
+}
+
+/// How a model was written down.
+#[derive(Clone, Debug)]
+pub(crate) enum Spec {
+    /// Layers one after the other.
+    Sequential {
+        /// Declared shape of the input.
+        input: Option<Shape>,
+        /// The layers.
+        layers: Vec<LayerRef>,
+    },
+}
+
+impl Model {
+    pub(crate) fn with_spec(name: &str, spec: Spec) -> Self {
+        Model {
+            name: name.to_string(),
+            spec,
+            graph: Graph::default(),
+            weights: Weights::default(),
+            built: false,
+            seed: random::next_seed(),
+            threads: 0,
+            compiled: None,
+            trainer: None,
+            pool: Pool::default(),
+        }
+    }
+
+    /// The model's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether the weights exist.
+    pub fn is_built(&self) -> bool {
+        self.built
+    }
+
+    /// Creates the weights for inputs of this shape (without the batch axis). Does nothing if they exist already.
+    ///
+    /// # Errors
+    /// If a layer refuses its input or its arguments (the error names it), or another input shape was declared.
+    pub fn build(&mut self, shape: impl Into<Shape>) -> Result<()> {
+        let shape = shape.into();
+        if self.built {
+            let declared = &self.graph.values[self.graph.inputs[0]];
+            let fits = declared.rank() == shape.rank() && declared.dims().iter().zip(shape.dims()).all(|(a, b)| a.is_none() || b.is_none() || a == b);
+            return if fits { Ok(()) } else { Err(Error::shape(declared, &shape).owned_by("build")) };
+        }
+        let graph = match &self.spec {
+            Spec::Sequential { input, layers } => sequential::lower(input.as_ref().unwrap_or(&shape), layers)?,
+        };
+        self.weights = Weights::new(&graph, self.seed);
+        self.graph = graph;
+        self.built = true;
+        Ok(())
+    }
+
+    /// Builds from the declared input shape, if there is one.
+    pub(crate) fn build_declared(&mut self) -> Result<()> {
+        match &self.spec {
+            Spec::Sequential { input: Some(shape), .. } if !self.built => {
+                let shape = shape.clone();
+                self.build(shape)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) fn require_built(&self, call: &'static str) -> Result<()> {
+        if self.built { Ok(()) } else { Err(Error::NotBuilt { call }) }
+    }
+
+    /// Seeds everything random about this model: initial weights, shuffling, dropout. One seed gives the same bits on every run
+    /// and for any number of threads. Without it, the models of a program are seeded 0, 1, 2, ... in the order of their making
+    /// (see [`set_random_seed`](crate::random::set_random_seed)).
+    ///
+    /// Takes effect on the weights if they do not exist yet.
+    pub fn set_seed(&mut self, seed: u64) {
+        self.seed = seed;
+    }
+
+    /// How many threads `fit`, `evaluate` and `predict` may use: 0 (the default) for all, 1 for none but the caller's.
+    /// Results do not depend on it.
+    pub fn set_threads(&mut self, threads: usize) {
+        self.threads = threads;
+    }
+
+    /// Number of weights, trainable or not.
+    ///
+    /// ```
+    /// use oxhorn::prelude::*;
+    /// let mut model = Sequential::new().input([30]).add(Dense::new(64)).add(Dense::new(1));
+    /// model.build([30])?;
+    /// assert_eq!(model.count_params(), 30 * 64 + 64 + 64 + 1);
+    /// # Ok::<(), oxhorn::Error>(())
+    /// ```
+    pub fn count_params(&self) -> usize {
+        let (trainable, other) = self.graph.count_params();
+        trainable + other
+    }
+
+    /// Every weight of the model in Keras's order: layer by layer, trainable ones first.
+    pub fn get_weights(&self) -> Vec<ArrayD<Float>> {
+        let array = |var: &Var| ArrayD::from_shape_vec(IxDyn(&var.weight.shape), self.weights.var(var).to_vec()).expect("a variable holds its shape");
+        self.graph.vars.iter().map(array).collect()
+    }
+
+    /// Name of every weight, `layer/weight`, in the order of [`get_weights`](Self::get_weights).
+    pub fn weight_names(&self) -> Vec<String> {
+        self.graph.vars.iter().map(|v| self.weight_name(v)).collect()
+    }
+
+    fn weight_name(&self, var: &Var) -> String {
+        let layer = &self.graph.entries[var.entry].name;
+        match var.weight.group.as_str() {
+            "" => format!("{layer}/{}", var.weight.name),
+            group => format!("{layer}/{group}/{}", var.weight.name),
+        }
+    }
+
+    /// Sets every weight, in the order of [`get_weights`](Self::get_weights).
+    ///
+    /// # Errors
+    /// If the number or a shape differs; then nothing has changed.
+    pub fn set_weights<A: ToTensorOrScalar>(&mut self, weights: &[A]) -> Result<()> {
+        self.require_built("set_weights")?;
+        if weights.len() != self.graph.vars.len() {
+            let (want, got) = (format!("{} arrays", self.graph.vars.len()), format!("{} arrays", weights.len()));
+            return Err(Error::shape(want, got).owned_by("set_weights"));
+        }
+        let mut new = self.weights.clone();
+        for (var, given) in self.graph.vars.iter().zip(weights) {
+            let (data, shape) = given.flat()?;
+            if shape[..] != var.weight.shape[..] {
+                return Err(Error::shape(var.weight.shape, format!("{shape:?}")).owned_by(&self.weight_name(var)));
+            }
+            new.var_mut(var).copy_from_slice(&data);
+        }
+        self.weights = new;
+        Ok(())
+    }
+
+    /// One weight by name (`"dense/kernel"`).
+    ///
+    /// # Errors
+    /// If there is no such weight.
+    pub fn weight(&self, name: &str) -> Result<ArrayD<Float>> {
+        let names = self.weight_names();
+        let i = names.iter().position(|n| n == name).ok_or_else(|| Error::unknown("weight", name, names))?;
+        let var = &self.graph.vars[i];
+        Ok(ArrayD::from_shape_vec(IxDyn(&var.weight.shape), self.weights.var(var).to_vec()).expect("a variable holds its shape"))
+    }
+
+    /// Names of the layers, in order.
+    pub fn layer_names(&self) -> Vec<&str> {
+        self.graph.entries.iter().map(|e| e.name.as_str()).collect()
+    }
+
+    /// Freezes (`false`) or unfreezes the weights of one layer; takes effect at once.
+    ///
+    /// # Errors
+    /// If there is no such layer.
+    pub fn set_trainable(&mut self, layer: &str, trainable: bool) -> Result<()> {
+        self.build_declared()?;
+        self.require_built("set_trainable")?;
+        let Some(i) = self.graph.entries.iter().position(|e| e.name == layer) else {
+            return Err(Error::unknown("layer", layer, self.layer_names()));
+        };
+        self.graph.entries[i].trainable = trainable;
+        let Spec::Sequential { layers, .. } = &mut self.spec;
+        layers[i].trainable = trainable;
+        self.forget_plans();
+        Ok(())
+    }
+
+    /// Plans depend on what is trainable.
+    pub(crate) fn forget_plans(&mut self) {
+        self.trainer = None;
+        self.pool = Pool::default();
+    }
+
+    /// The weights as they are, to be put back by [`restore`](Self::restore).
+    pub(crate) fn snapshot(&self) -> Weights {
+        self.weights.clone()
+    }
+
+    pub(crate) fn restore(&mut self, weights: &Weights) {
+        self.weights.params.copy_from_slice(&weights.params);
+        self.weights.state.copy_from_slice(&weights.state);
+    }
+
+    /// The arena of trainable weights (for optimizers and callbacks that treat all weights alike).
+    pub fn params(&self) -> &[Float] {
+        &self.weights.params
+    }
+
+    /// Bytes of weights, as the summary shows them.
+    pub(crate) fn trainable_split(&self) -> (usize, usize) {
+        self.graph.vars.iter().fold((0, 0), |(t, n), v| {
+            let len = v.range.len();
+            if v.weight.kind == Kind::Trainable && self.graph.entries[v.entry].trainable { (t + len, n) } else { (t, n + len) }
+        })
+    }
+}
+
+impl Clone for Model {
+    /// The same architecture, weights, compilation and optimizer state; nothing is shared, so a clone can be trained while
+    /// threads predict with the original.
+    fn clone(&self) -> Self {
+        Model {
+            name: self.name.clone(),
+            spec: self.spec.clone(),
+            graph: self.graph.clone(),
+            weights: Weights { params: Buffer::from(&self.weights.params[..]), state: Buffer::from(&self.weights.state[..]) },
+            built: self.built,
+            seed: self.seed,
+            threads: self.threads,
+            compiled: self.compiled.clone(),
+            trainer: None,
+            pool: Pool::default(),
+        }
+    }
+}
+
+/// A weight's value: an array of any rank, scalars included.
+pub trait ToTensorOrScalar {
+    /// The values and the shape.
+    fn flat(&self) -> Result<(Vec<Float>, Vec<usize>)>;
+}
+
+impl<T: crate::tensor::Element, S: ndarray::Data<Elem = T>, D: ndarray::Dimension> ToTensorOrScalar for ndarray::ArrayBase<S, D> {
+    fn flat(&self) -> Result<(Vec<Float>, Vec<usize>)> {
+        if self.ndim() == 0 {
+            let value = self.iter().next().expect("a scalar").to_float()?;
+            return Ok((vec![value], Vec::new()));
+        }
+        let tensor = self.to_tensor()?;
+        Ok((tensor.data().to_vec(), self.shape().to_vec()))
+    }
+}

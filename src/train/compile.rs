@@ -1,0 +1,299 @@
+//! `compile`: what to minimise, how, and what to report.
+
+use std::sync::Arc;
+
+use super::update::OptimizerState;
+use crate::error::{Error, Result};
+use crate::losses::{self, Loss};
+use crate::metrics::{self, Metric};
+use crate::models::Model;
+use crate::optimizers::{self, Optimizer};
+
+/// Optimizer, losses and metrics of a model, and the optimizer's memory.
+#[derive(Debug)]
+pub struct Compiled {
+    pub(crate) optimizer: Arc<dyn Optimizer>,
+    pub(crate) losses: Losses,
+    pub(crate) loss_weights: Vec<f64>,
+    pub(crate) metrics: Vec<Box<dyn Metric>>,
+    pub(crate) weighted_metrics: Vec<Box<dyn Metric>>,
+    pub(crate) state: OptimizerState,
+}
+
+impl Clone for Compiled {
+    fn clone(&self) -> Self {
+        Compiled {
+            optimizer: self.optimizer.clone(),
+            losses: self.losses.clone(),
+            loss_weights: self.loss_weights.clone(),
+            metrics: self.metrics.iter().map(|m| m.fresh()).collect(),
+            weighted_metrics: self.weighted_metrics.iter().map(|m| m.fresh()).collect(),
+            state: self.state.clone(),
+        }
+    }
+}
+
+/// The loss of each output.
+#[derive(Clone, Debug)]
+pub enum Losses {
+    /// The same for every output.
+    Same(Arc<dyn Loss>),
+    /// One an output, in order.
+    Each(Vec<Arc<dyn Loss>>),
+}
+
+/// All that `compile` can be told.
+///
+/// | name | default | meaning |
+/// |---|---|---|
+/// | `optimizer` | | how weights change |
+/// | `loss` | | what is minimised |
+/// | `metrics` | none | reported, not weighted by sample weights |
+/// | `weighted_metrics` | none | reported, weighted by sample weights |
+/// | `loss_weights` | all 1 | factor on the loss of each output |
+#[derive(Debug)]
+pub struct Compile(Result<Compiled>);
+
+impl Compile {
+    /// With this optimizer and loss, each typed or by name.
+    pub fn new(optimizer: impl IntoOptimizer, loss: impl IntoLosses) -> Self {
+        Compile((|| {
+            let optimizer = optimizer.into_optimizer()?;
+            optimizer.common().check().and_then(|()| optimizer.check()).map_err(|e| e.owned_by(optimizer.class_name()))?;
+            Ok(Compiled {
+                losses: loss.into_losses()?,
+                loss_weights: Vec::new(),
+                metrics: Vec::new(),
+                weighted_metrics: Vec::new(),
+                state: OptimizerState::new(optimizer.common().learning_rate),
+                optimizer,
+            })
+        })())
+    }
+
+    /// Metrics to report.
+    pub fn metrics(self, metrics: impl IntoMetrics) -> Self {
+        self.and_then(|c| metrics.into_metrics().map(|m| c.metrics = m))
+    }
+
+    /// Metrics to report, weighted by the sample weights.
+    pub fn weighted_metrics(self, metrics: impl IntoMetrics) -> Self {
+        self.and_then(|c| metrics.into_metrics().map(|m| c.weighted_metrics = m))
+    }
+
+    /// Factor on the loss of each output, in order.
+    pub fn loss_weights(self, weights: impl Into<Vec<f64>>) -> Self {
+        self.and_then(|c| {
+            c.loss_weights = weights.into();
+            match c.loss_weights.iter().find(|w| !w.is_finite()) {
+                Some(w) => Err(Error::arg("loss_weights", "finite numbers", w).owned_by("compile")),
+                None => Ok(()),
+            }
+        })
+    }
+
+    fn and_then(mut self, f: impl FnOnce(&mut Compiled) -> Result<()>) -> Self {
+        if let Ok(compiled) = &mut self.0
+            && let Err(e) = f(compiled)
+        {
+            self.0 = Err(e);
+        }
+        self
+    }
+}
+
+impl Model {
+    /// Says how to train: an optimizer, a loss and metrics, each typed or by Keras's name.
+    ///
+    /// ```
+    /// use oxhorn::prelude::*;
+    /// let mut model = Sequential::new().input([4]).add(Dense::new(1).activation("sigmoid"));
+    /// model.compile(Adam::new(0.01), BinaryCrossentropy::default(), [Accuracy])?;
+    /// model.compile("adam", "binary_crossentropy", ["accuracy", "auc"])?;
+    /// let e = model.compile("adan", "mse", ()).unwrap_err();
+    /// assert!(e.to_string().starts_with("unknown optimizer `adan` (did you mean `adam`?)"));
+    /// # Ok::<(), oxhorn::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Unknown names, and arguments that make no sense. An input shape that was declared is built here, so that a layer that
+    /// refuses it says so now.
+    pub fn compile(&mut self, optimizer: impl IntoOptimizer, loss: impl IntoLosses, metrics: impl IntoMetrics) -> Result<()> {
+        self.compile_with(Compile::new(optimizer, loss).metrics(metrics))
+    }
+
+    /// [`compile`](Self::compile) with everything it can be told.
+    ///
+    /// # Errors
+    /// As `compile`.
+    pub fn compile_with(&mut self, compile: Compile) -> Result<()> {
+        let compiled = compile.0?;
+        self.build_declared()?;
+        self.compiled = Some(compiled);
+        self.trainer = None;
+        Ok(())
+    }
+
+    pub(crate) fn compiled(&self, call: &'static str) -> Result<&Compiled> {
+        self.compiled.as_ref().ok_or(Error::NotCompiled { call })
+    }
+
+    /// The learning rate of the next step.
+    ///
+    /// # Errors
+    /// If the model is not compiled.
+    pub fn learning_rate(&self) -> Result<f64> {
+        Ok(self.compiled("learning_rate")?.state.learning_rate)
+    }
+
+    /// Changes the learning rate from the next step on.
+    ///
+    /// # Errors
+    /// If the model is not compiled, or the value is negative or not finite.
+    pub fn set_learning_rate(&mut self, rate: f64) -> Result<()> {
+        if !(rate >= 0.0 && rate.is_finite()) {
+            return Err(Error::arg("learning_rate", "a number that is not negative", rate).owned_by("set_learning_rate"));
+        }
+        let compiled = self.compiled.as_mut().ok_or(Error::NotCompiled { call: "set_learning_rate" })?;
+        compiled.state.learning_rate = rate;
+        Ok(())
+    }
+}
+
+/// An optimizer, typed or by name.
+pub trait IntoOptimizer {
+    /// The optimizer, or an error that lists the names.
+    fn into_optimizer(self) -> Result<Arc<dyn Optimizer>>;
+}
+
+impl<O: Optimizer + 'static> IntoOptimizer for O {
+    fn into_optimizer(self) -> Result<Arc<dyn Optimizer>> {
+        Ok(Arc::new(self))
+    }
+}
+
+impl IntoOptimizer for Arc<dyn Optimizer> {
+    fn into_optimizer(self) -> Result<Arc<dyn Optimizer>> {
+        Ok(self)
+    }
+}
+
+impl IntoOptimizer for &str {
+    fn into_optimizer(self) -> Result<Arc<dyn Optimizer>> {
+        optimizers::get(self)
+    }
+}
+
+/// A loss, typed or by name.
+pub trait IntoLoss {
+    /// The loss, or an error that lists the names.
+    fn into_loss(self) -> Result<Arc<dyn Loss>>;
+}
+
+impl<L: Loss + 'static> IntoLoss for L {
+    fn into_loss(self) -> Result<Arc<dyn Loss>> {
+        Ok(Arc::new(self))
+    }
+}
+
+impl IntoLoss for Arc<dyn Loss> {
+    fn into_loss(self) -> Result<Arc<dyn Loss>> {
+        Ok(self)
+    }
+}
+
+impl IntoLoss for &str {
+    fn into_loss(self) -> Result<Arc<dyn Loss>> {
+        losses::get(self)
+    }
+}
+
+/// One loss for all outputs, or one for each in order.
+pub trait IntoLosses {
+    /// The losses, or an error that lists the names.
+    fn into_losses(self) -> Result<Losses>;
+}
+
+impl<L: IntoLoss> IntoLosses for L {
+    fn into_losses(self) -> Result<Losses> {
+        Ok(Losses::Same(self.into_loss()?))
+    }
+}
+
+impl<L: IntoLoss, const N: usize> IntoLosses for [L; N] {
+    fn into_losses(self) -> Result<Losses> {
+        Ok(Losses::Each(self.into_iter().map(IntoLoss::into_loss).collect::<Result<_>>()?))
+    }
+}
+
+impl<L: IntoLoss> IntoLosses for Vec<L> {
+    fn into_losses(self) -> Result<Losses> {
+        Ok(Losses::Each(self.into_iter().map(IntoLoss::into_loss).collect::<Result<_>>()?))
+    }
+}
+
+/// A metric, typed or by name.
+pub trait IntoMetric {
+    /// The metric, or an error that lists the names.
+    fn into_metric(self) -> Result<Box<dyn Metric>>;
+}
+
+impl<M: Metric + 'static> IntoMetric for M {
+    fn into_metric(self) -> Result<Box<dyn Metric>> {
+        Ok(Box::new(self))
+    }
+}
+
+impl IntoMetric for Box<dyn Metric> {
+    fn into_metric(self) -> Result<Box<dyn Metric>> {
+        Ok(self)
+    }
+}
+
+impl IntoMetric for &str {
+    fn into_metric(self) -> Result<Box<dyn Metric>> {
+        metrics::get(self)
+    }
+}
+
+/// A list of metrics: an array, a vector, a tuple of different types, or `()` for none.
+pub trait IntoMetrics {
+    /// The metrics, or an error that lists the names.
+    fn into_metrics(self) -> Result<Vec<Box<dyn Metric>>>;
+}
+
+impl IntoMetrics for () {
+    fn into_metrics(self) -> Result<Vec<Box<dyn Metric>>> {
+        Ok(Vec::new())
+    }
+}
+
+impl<M: IntoMetric, const N: usize> IntoMetrics for [M; N] {
+    fn into_metrics(self) -> Result<Vec<Box<dyn Metric>>> {
+        self.into_iter().map(IntoMetric::into_metric).collect()
+    }
+}
+
+impl<M: IntoMetric> IntoMetrics for Vec<M> {
+    fn into_metrics(self) -> Result<Vec<Box<dyn Metric>>> {
+        self.into_iter().map(IntoMetric::into_metric).collect()
+    }
+}
+
+macro_rules! metric_tuples {
+    ($(($($m:ident $i:tt),+))+) => {$(
+        impl<$($m: IntoMetric),+> IntoMetrics for ($($m,)+) {
+            fn into_metrics(self) -> Result<Vec<Box<dyn Metric>>> {
+                Ok(vec![$(self.$i.into_metric()?),+])
+            }
+        }
+    )+};
+}
+metric_tuples! {
+    (A 0)
+    (A 0, B 1)
+    (A 0, B 1, C 2)
+    (A 0, B 1, C 2, D 3)
+    (A 0, B 1, C 2, D 3, E 4)
+    (A 0, B 1, C 2, D 3, E 4, F 5)
+}

@@ -1,0 +1,402 @@
+//! One step of training or evaluation: forward, loss, metrics, and when training backward and update.
+
+use std::sync::Arc;
+
+use super::compile::{Compiled, Losses};
+use super::update::{self, UpdatePlan};
+use crate::activation::Activation;
+use crate::error::{Error, Result};
+use crate::float::Float;
+use crate::graph::Graph;
+use crate::graph::plan::Plan;
+use crate::graph::run::Pass;
+use crate::graph::weights::Weights;
+use crate::graph::workspace::Workspace;
+use crate::kernels::elementwise;
+use crate::kernels::memory::Buffer;
+use crate::kernels::parallel::Par;
+use crate::layer::{Mode, View, ViewMut};
+use crate::losses::Loss;
+use crate::metrics::Metric;
+use crate::models::Model;
+use crate::shape::{Dims, Shape};
+
+/// Everything a step needs besides the weights: built when a compiled model first meets targets of some shape, then kept.
+#[derive(Debug)]
+pub struct Trainer {
+    /// The graph with its outputs cut before their last activation, where the loss prefers logits.
+    graph: Graph,
+    outputs: Vec<Output>,
+    /// Shapes of the targets it was built for.
+    targets: Vec<Dims>,
+    update: UpdatePlan,
+    plans: Vec<(Vec<Dims>, Mode, Arc<Plan>)>,
+    train: Workspace,
+    infer: Workspace,
+    dw: Buffer,
+    coef: Vec<Float>,
+    values: Vec<Float>,
+    probabilities: Vec<Float>,
+    total: Mean,
+}
+
+/// What is measured at one output.
+#[derive(Debug)]
+struct Output {
+    loss: Arc<dyn Loss>,
+    weight: f64,
+    /// The activation that was cut off.
+    head: Option<Activation>,
+    metrics: Vec<Measure>,
+    total: Mean,
+    name: String,
+}
+
+#[derive(Debug)]
+struct Measure {
+    metric: Box<dyn Metric>,
+    weighted: bool,
+    name: String,
+}
+
+/// A running mean of losses, weighted by the sizes of the batches.
+#[derive(Clone, Copy, Debug, Default)]
+struct Mean {
+    sum: f64,
+    count: f64,
+}
+
+impl Mean {
+    fn add(&mut self, value: f64, count: usize) {
+        self.sum += value * count as f64;
+        self.count += count as f64;
+    }
+
+    fn get(&self) -> f64 {
+        if self.count == 0.0 { 0.0 } else { self.sum / self.count }
+    }
+}
+
+/// A batch, one slice an input, target and (optional) weight of a target.
+#[derive(Clone, Copy, Debug)]
+pub struct Batch<'a> {
+    /// Inputs.
+    pub x: &'a [&'a [Float]],
+    /// Shapes of one sample of the inputs.
+    pub x_dims: &'a [Dims],
+    /// Targets.
+    pub y: &'a [&'a [Float]],
+    /// Sample weights of each target: one number a sample or one a position.
+    pub weights: &'a [&'a [Float]],
+    /// Number of samples.
+    pub size: usize,
+}
+
+/// What a training step may change, and its circumstances.
+#[derive(Debug)]
+pub struct Step<'a> {
+    /// The weights.
+    pub weights: &'a mut Weights,
+    /// Optimizer and its memory.
+    pub compiled: &'a mut Compiled,
+    /// Seed of the model.
+    pub seed: u64,
+    /// Threads.
+    pub par: Par,
+}
+
+impl Trainer {
+    /// For a model that is built and compiled, and targets of these shapes.
+    ///
+    /// # Errors
+    /// If a loss or metric does not fit the shapes.
+    pub fn new(model: &Model, compiled: &Compiled, targets: &[Dims]) -> Result<Trainer> {
+        let n = model.graph.outputs.len();
+        if targets.len() != n {
+            return Err(Error::shape(format!("{n} target arrays, one an output"), targets.len()).owned_by("y"));
+        }
+        if !compiled.loss_weights.is_empty() && compiled.loss_weights.len() != n {
+            return Err(Error::arg("loss_weights", format!("{n} numbers, one an output"), compiled.loss_weights.len()).owned_by("compile"));
+        }
+        update::check_slots(compiled.optimizer.as_ref())?;
+        let mut graph = model.graph.clone();
+        let mut outputs = Vec::with_capacity(n);
+        for (i, target) in targets.iter().enumerate() {
+            let loss = match &compiled.losses {
+                Losses::Same(loss) => loss.clone(),
+                Losses::Each(losses) if losses.len() == n => losses[i].clone(),
+                Losses::Each(losses) => return Err(Error::arg("loss", format!("{n} losses, one an output"), losses.len()).owned_by("compile")),
+            };
+            let (target, value) = (Shape::from(*target), graph.outputs[i]);
+            let shape = graph.values[value].clone();
+            let name = graph.nodes.iter().find(|n| n.outputs.contains(&value)).map_or("input", |n| &graph.entries[n.entry].name).to_string();
+            loss.check(&target, &shape).map_err(|e| e.owned_by(loss.class_name()))?;
+            let prefix = if n > 1 { format!("{name}_") } else { String::new() };
+            let metrics = measures(compiled, &target, &shape, &prefix)?;
+            let cut = graph.with_logits(i).and_then(|(cut, head)| loss.on_logits(&head).map(|loss| (cut, head, loss)));
+            let (head, loss) = match cut {
+                Some((cut, head, loss)) => {
+                    graph = cut;
+                    (Some(head), loss)
+                }
+                None => (None, loss),
+            };
+            let weight = compiled.loss_weights.get(i).copied().unwrap_or(1.0);
+            outputs.push(Output { loss, weight, head, metrics, total: Mean::default(), name });
+        }
+        Ok(Trainer {
+            update: UpdatePlan::new(&graph),
+            dw: Buffer::zeros(graph.params_len),
+            graph,
+            outputs,
+            targets: targets.to_vec(),
+            plans: Vec::new(),
+            train: Workspace::default(),
+            infer: Workspace::default(),
+            coef: Vec::new(),
+            values: Vec::new(),
+            probabilities: Vec::new(),
+            total: Mean::default(),
+        })
+    }
+
+    /// Whether it was built for targets of these shapes.
+    pub fn fits(&self, targets: &[Dims]) -> bool {
+        self.targets == targets
+    }
+
+    /// Whether the loss can use these targets.
+    ///
+    /// # Errors
+    /// Names the first that it cannot.
+    pub fn check_targets(&self, y: &[crate::tensor::Tensor<'_>]) -> Result<()> {
+        for (output, (y, &value)) in self.outputs.iter().zip(y.iter().zip(&self.graph.outputs)) {
+            let dims: Vec<usize> = self.graph.values[value].dims().iter().map(|d| d.unwrap_or(0)).collect();
+            let sample = y.sample();
+            output.loss.check_targets(View { data: y.data(), shape: &sample, batch: y.batch() }, &dims)?;
+        }
+        Ok(())
+    }
+
+    /// Number of weights of one sample at each output: for weights by position.
+    pub fn positions(&self, output: usize, x_dims: &[Dims]) -> Result<usize> {
+        let plan = Plan::new(&self.graph, x_dims, Mode::Infer)?;
+        Ok(self.outputs[output].loss.positions(&plan.dims[plan.outputs[output]]).numel())
+    }
+
+    /// Rough number of multiplications of a step, for deciding about threads.
+    pub fn work(&mut self, x_dims: &[Dims], batch: usize) -> Result<usize> {
+        Ok(self.plan(x_dims, Mode::Train)?.work * batch)
+    }
+
+    fn plan(&mut self, x_dims: &[Dims], mode: Mode) -> Result<Arc<Plan>> {
+        if let Some(i) = self.plans.iter().position(|(d, m, _)| d == x_dims && *m == mode) {
+            return Ok(self.plans[i].2.clone());
+        }
+        let plan = Arc::new(Plan::new(&self.graph, x_dims, mode)?);
+        // Another shape needs another layout of memory: one plan of each mode is kept.
+        self.plans.retain(|(_, m, _)| *m != mode);
+        self.plans.push((x_dims.to_vec(), mode, plan.clone()));
+        match mode {
+            Mode::Train => self.train = Workspace::default(),
+            Mode::Infer => self.infer = Workspace::default(),
+        }
+        Ok(plan)
+    }
+
+    /// Forgets losses and metrics: at the beginning of an epoch.
+    pub fn reset(&mut self) {
+        self.total = Mean::default();
+        for output in &mut self.outputs {
+            output.total = Mean::default();
+            output.metrics.iter_mut().for_each(|m| m.metric.reset());
+        }
+    }
+
+    /// Trains on a batch; its loss.
+    ///
+    /// # Errors
+    /// If a layer refuses the shapes.
+    pub fn train(&mut self, batch: Batch<'_>, step: Step<'_>) -> Result<f64> {
+        let plan = self.plan(batch.x_dims, Mode::Train)?;
+        let Step { weights, compiled, seed, par } = step;
+        compiled.state.reserve(compiled.optimizer.as_ref(), weights);
+        let mut ws = std::mem::take(&mut self.train);
+        ws.reserve(&plan, batch.size);
+        let graph = std::mem::take(&mut self.graph);
+        let pass = Pass {
+            graph: &graph,
+            plan: &plan,
+            params: &weights.params,
+            state: &weights.state,
+            inputs: batch.x,
+            batch: batch.size,
+            mode: Mode::Train,
+            seed,
+            step: compiled.state.steps,
+            par,
+        };
+        pass.forward(&mut ws);
+        let scale = compiled.optimizer.common().loss_scale_factor.unwrap_or(1.0);
+        let mut loss = ws.penalty + self.update.penalty(&graph, weights);
+        for i in 0..self.outputs.len() {
+            loss += self.measure(i, &pass, &mut ws, &batch, Some(scale));
+        }
+        let mut dw = std::mem::take(&mut self.dw);
+        pass.backward(&mut ws, &mut dw);
+        self.update.add_penalty_grads(&graph, weights, &mut dw);
+        self.update.apply(&graph, compiled.optimizer.as_ref(), &mut compiled.state, weights, &mut dw, par);
+        Pass::update_state(&graph, &plan, &ws, &mut weights.state);
+        self.total.add(loss, batch.size);
+        (self.graph, self.train, self.dw) = (graph, ws, dw);
+        Ok(loss)
+    }
+
+    /// Measures a batch without training; its loss.
+    ///
+    /// # Errors
+    /// If a layer refuses the shapes.
+    pub fn test(&mut self, batch: Batch<'_>, weights: &Weights, par: Par) -> Result<f64> {
+        let plan = self.plan(batch.x_dims, Mode::Infer)?;
+        let mut ws = std::mem::take(&mut self.infer);
+        ws.reserve(&plan, batch.size);
+        let graph = std::mem::take(&mut self.graph);
+        let pass = Pass {
+            graph: &graph,
+            plan: &plan,
+            params: &weights.params,
+            state: &weights.state,
+            inputs: batch.x,
+            batch: batch.size,
+            mode: Mode::Infer,
+            seed: 0,
+            step: 0,
+            par,
+        };
+        pass.forward(&mut ws);
+        let mut loss = ws.penalty + self.update.penalty(&graph, weights);
+        for i in 0..self.outputs.len() {
+            loss += self.measure(i, &pass, &mut ws, &batch, None);
+        }
+        self.total.add(loss, batch.size);
+        (self.graph, self.infer) = (graph, ws);
+        Ok(loss)
+    }
+
+    /// The weighted loss at one output; metrics are updated, and with `scale` the gradient times it is left at the output.
+    fn measure(&mut self, i: usize, pass: &Pass<'_>, ws: &mut Workspace, batch: &Batch<'_>, scale: Option<f64>) -> f64 {
+        let Trainer { outputs, coef, values, probabilities, targets, .. } = self;
+        let Output { loss, weight, head, metrics, total, .. } = &mut outputs[i];
+        let y_true = View { data: batch.y[i], shape: &targets[i], batch: batch.size };
+        let y_pred = pass.output(i, ws);
+        let value_dims = pass.plan.dims[pass.plan.outputs[i]];
+        let n = loss.positions(&value_dims).numel() * batch.size;
+        values.resize(n, 0.0);
+        loss.values(y_true, y_pred, values);
+        coef.resize(n, 1.0);
+        let sample_weight = batch.weights.get(i).copied();
+        spread(sample_weight, batch.size, coef);
+        let mask = pass.output_mask(i, ws).map(|m| m.data).filter(|m| m.len() == n);
+        loss.reduction().coefficients(coef, mask);
+        let value: f64 = coef.iter().zip(&*values).map(|(c, v)| f64::from(*c) * f64::from(*v)).sum();
+        total.add(value, batch.size);
+        if !metrics.is_empty() {
+            let rows = y_pred.rows();
+            let data = match head {
+                Some(head) => {
+                    probabilities.clear();
+                    probabilities.extend_from_slice(y_pred.data);
+                    head.apply(probabilities, y_pred.cols());
+                    &probabilities[..]
+                }
+                None => y_pred.data,
+            };
+            let y_pred = View { data, ..y_pred };
+            for measure in metrics {
+                let weight = if measure.weighted { sample_weight } else { None };
+                measure.metric.update(y_true, y_pred, weight.filter(|w| w.len() == batch.size || w.len() == rows));
+            }
+        }
+        if let Some(scale) = scale
+            && let Some((y_pred, dy)) = pass.output_grad(i, ws)
+        {
+            let factor = (*weight * scale) as Float;
+            if factor != 1.0 {
+                elementwise::scale(coef, factor);
+            }
+            loss.grad(y_true, y_pred, coef, ViewMut { data: dy.data, shape: dy.shape, batch: dy.batch });
+        }
+        value * *weight
+    }
+
+    /// Adds `(name, value)` of the loss and every metric, in Keras's order.
+    pub fn results(&self, mut add: impl FnMut(&str, f64)) {
+        add("loss", self.total.get());
+        if self.outputs.len() > 1 {
+            self.outputs.iter().for_each(|o| add(&format!("{}_loss", o.name), o.total.get()));
+        }
+        for measure in self.outputs.iter().flat_map(|o| &o.metrics) {
+            add(&measure.name, measure.metric.result());
+        }
+    }
+
+    /// Where the last training step first met a value that is not finite: the output or else the gradient of a layer.
+    pub fn first_non_finite(&self, batch: &Batch<'_>, weights: &Weights) -> String {
+        let plan = self.plans.iter().find(|(_, m, _)| *m == Mode::Train).map(|(_, _, plan)| plan.clone());
+        if batch.x.iter().any(|x| !elementwise::all_finite(x)) {
+            return "the input".into();
+        }
+        if batch.y.iter().any(|y| !elementwise::all_finite(y)) {
+            return "a target".into();
+        }
+        let Some(plan) = plan else { return "the loss".into() };
+        let pass = Pass {
+            graph: &self.graph,
+            plan: &plan,
+            params: &weights.params,
+            state: &weights.state,
+            inputs: batch.x,
+            batch: batch.size,
+            mode: Mode::Train,
+            seed: 0,
+            step: 0,
+            par: Par::Serial,
+        };
+        if let Some(layer) = pass.first_non_finite(&self.train) {
+            return format!("the output of layer `{layer}`");
+        }
+        // Backward runs from the last layer to the first: the last one is where it began.
+        let bad = |e: &&crate::graph::Entry| !elementwise::all_finite(&self.dw[e.params.clone()]);
+        match self.graph.entries.iter().rev().find(bad) {
+            Some(entry) => format!("the gradient of layer `{}`", entry.name),
+            None => "the loss".into(),
+        }
+    }
+}
+
+/// Sample weights for every value of a loss: one a sample, one a position, or none.
+fn spread(weight: Option<&[Float]>, batch: usize, coef: &mut [Float]) {
+    match weight {
+        None => coef.fill(1.0),
+        Some(w) if w.len() == coef.len() => coef.copy_from_slice(w),
+        Some(w) => {
+            let each = coef.len() / batch.max(1);
+            coef.chunks_mut(each.max(1)).zip(w).for_each(|(c, w)| c.fill(*w));
+        }
+    }
+}
+
+fn measures(compiled: &Compiled, target: &Shape, shape: &Shape, prefix: &str) -> Result<Vec<Measure>> {
+    let all = compiled.metrics.iter().map(|m| (m, false)).chain(compiled.weighted_metrics.iter().map(|m| (m, true)));
+    let mut measures: Vec<Measure> = Vec::new();
+    for (metric, weighted) in all {
+        let metric = metric.resolve(target, shape).unwrap_or_else(|| metric.fresh());
+        metric.check(target, shape).map_err(|e| e.owned_by(&metric.name()))?;
+        let mut name = format!("{prefix}{}", metric.name());
+        if weighted && measures.iter().any(|m| m.name == name) {
+            name = format!("{prefix}weighted_{}", metric.name());
+        }
+        measures.push(Measure { metric, weighted, name });
+    }
+    Ok(measures)
+}
