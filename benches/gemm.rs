@@ -100,19 +100,26 @@ fn case(name: &str, form: Form, m: usize, k: usize, n: usize, par: Par) {
             .map(|i| (i * 7919 % 1013) as Float / 1013.0 - 0.5)
             .collect::<Vec<_>>()
     };
-    let (a, b, mut c) = (fill(m * k), fill(k * n), vec![0.0; m * n]);
+    let (a, b, mut c) = (
+        fill(m * k + LINE),
+        fill(k * n + LINE),
+        vec![0.0; m * n + LINE],
+    );
+    let (a, b) = (&a[to_line(&a)..][..m * k], &b[to_line(&b)..][..k * n]);
+    let start = to_line(&c);
+    let c = &mut c[start..][..m * n];
     let (a_row, a_col) = if form == TN { (1, m) } else { (k, 1) };
     let (b_row, b_col) = if form == NT { (1, k) } else { (n, 1) };
     let ours = |c: &mut [Float], par| {
         let (a, b) = (
-            Mat::strided(black_box(&a), a_row, a_col),
-            Mat::strided(black_box(&b), b_row, b_col),
+            Mat::strided(black_box(a), a_row, a_col),
+            Mat::strided(black_box(b), b_row, b_col),
         );
         gemm(m, k, n, a, b, Accum::Replace, black_box(c), n, par);
     };
     let peer = |c: &mut [Float]| {
-        let a = ArrayView2::from_shape((m, k).strides((a_row, a_col)), black_box(&a[..])).unwrap();
-        let b = ArrayView2::from_shape((k, n).strides((b_row, b_col)), black_box(&b[..])).unwrap();
+        let a = ArrayView2::from_shape((m, k).strides((a_row, a_col)), black_box(a)).unwrap();
+        let b = ArrayView2::from_shape((k, n).strides((b_row, b_col)), black_box(b)).unwrap();
         let mut c = ArrayViewMut2::from_shape((m, n), black_box(c)).unwrap();
         general_mat_mul(1.0, &a, &b, 0.0, &mut c);
     };
@@ -120,9 +127,9 @@ fn case(name: &str, form: Form, m: usize, k: usize, n: usize, par: Par) {
     let calls = (2e6 * 50.0 / (flops + 1000.0)).ceil() as usize;
     let mut times = [const { Vec::new() }; 3];
     for _ in 0..ROUNDS {
-        times[0].push(time(calls, || ours(&mut c, Par::Serial)));
-        times[1].push(time(calls, || ours(&mut c, par)));
-        times[2].push(time(calls, || peer(&mut c)));
+        times[0].push(time(calls, || ours(c, Par::Serial)));
+        times[1].push(time(calls, || ours(c, par)));
+        times[2].push(time(calls, || peer(c)));
     }
     let [one, all, other] = times.map(|mut times| {
         times.sort_by(f64::total_cmp);
@@ -136,6 +143,14 @@ fn case(name: &str, form: Form, m: usize, k: usize, n: usize, par: Par) {
         rate(all),
         rate(other)
     );
+}
+
+/// Numbers in a cache line.
+const LINE: usize = 64 / size_of::<Float>();
+
+/// Numbers before the first that starts a cache line: vectors that straddle lines cost double.
+fn to_line(data: &[Float]) -> usize {
+    data.as_ptr().align_offset(64)
 }
 
 /// Nanoseconds per call.

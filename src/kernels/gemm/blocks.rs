@@ -330,24 +330,20 @@ impl Product {
                     false => (self.a.at(i, 0), self.a.row, self.a.col),
                 };
                 let c = self.c.wrapping_add(i * ldc + j);
-                // SAFETY: the tile is inside the block.
-                unsafe {
-                    tile::<S>(
-                        rows,
-                        Tile {
-                            k,
-                            a,
-                            a_row,
-                            a_col,
-                            b,
-                            b_row,
-                            c,
-                            ldc,
-                            cols,
-                            add,
-                        },
-                    )
+                let t = Tile {
+                    k,
+                    a,
+                    a_row,
+                    a_col,
+                    b,
+                    b_row,
+                    c,
+                    ldc,
+                    cols,
+                    add,
                 };
+                // SAFETY: the tile is inside the block.
+                unsafe { tile::<S>(rows, &t) };
             }
         }
     }
@@ -365,7 +361,7 @@ impl Shape {
     fn of<S: Simd>(m: usize, n: usize) -> Self {
         let vecs = match n.div_ceil(S::LANES) {
             v if v >= 4 && 4 * m <= S::SUMS => 4,
-            v if v == 3 => 3,
+            3 => 3,
             v => v.min(2),
         };
         Shape {
@@ -377,7 +373,8 @@ impl Shape {
     /// First row and number of rows of each tile: as even as can be, so that none is a thin rest.
     fn tiles(self, m: usize) -> impl Iterator<Item = (usize, usize)> {
         let count = m.div_ceil(self.rows);
-        (0..count).map(move |t| (t * m / count, (t + 1) * m / count - t * m / count))
+        let (rows, longer) = (m / count, m % count);
+        (0..count).map(move |t| (t * rows + t.min(longer), rows + usize::from(t < longer)))
     }
 
     /// First column and number of columns of each strip.

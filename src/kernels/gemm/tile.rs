@@ -34,7 +34,7 @@ pub(super) struct Tile {
 /// # Safety
 /// The processor has `S`; the pointers of the tile are good for its shape.
 #[inline(always)]
-pub(super) unsafe fn tile<S: Simd>(rows: usize, t: Tile) {
+pub(super) unsafe fn tile<S: Simd>(rows: usize, t: &Tile) {
     // SAFETY: handed on.
     unsafe {
         match t.cols.div_ceil(S::LANES) {
@@ -47,7 +47,7 @@ pub(super) unsafe fn tile<S: Simd>(rows: usize, t: Tile) {
     }
 }
 
-unsafe fn by_rows<S: Simd, const VECS: usize>(rows: usize, t: Tile) {
+unsafe fn by_rows<S: Simd, const VECS: usize>(rows: usize, t: &Tile) {
     // SAFETY: handed on.
     unsafe {
         match rows {
@@ -70,25 +70,25 @@ unsafe fn by_rows<S: Simd, const VECS: usize>(rows: usize, t: Tile) {
 
 /// Packed and transposed A have neighbouring rows side by side: a constant stride leaves more registers for addresses.
 #[inline(always)]
-unsafe fn by_layout<S: Simd, const ROWS: usize, const VECS: usize>(t: Tile) {
+unsafe fn by_layout<S: Simd, const ROWS: usize, const VECS: usize>(t: &Tile) {
     if const { ROWS * VECS > S::SUMS } {
         unreachable!("a tile fits the registers");
     }
     // SAFETY: handed on.
     unsafe {
         if t.a_row == 1 {
-            S::run(Fixed::<ROWS, VECS, true>(t));
+            S::run(Fixed::<'_, ROWS, VECS, true>(t));
         } else {
-            S::run(Fixed::<ROWS, VECS, false>(t));
+            S::run(Fixed::<'_, ROWS, VECS, false>(t));
         }
     }
 }
 
 /// A tile whose size is known to the compiler; `UNIT`: rows of A are side by side.
-struct Fixed<const ROWS: usize, const VECS: usize, const UNIT: bool>(Tile);
+struct Fixed<'a, const ROWS: usize, const VECS: usize, const UNIT: bool>(&'a Tile);
 
 impl<S: Simd, const ROWS: usize, const VECS: usize, const UNIT: bool> Kernel<S>
-    for Fixed<ROWS, VECS, UNIT>
+    for Fixed<'_, ROWS, VECS, UNIT>
 {
     #[inline(always)]
     unsafe fn run(self) {
@@ -103,7 +103,7 @@ impl<S: Simd, const ROWS: usize, const VECS: usize, const UNIT: bool> Kernel<S>
             ldc,
             cols,
             add,
-        } = self.0;
+        } = *self.0;
         let a_row = if UNIT { 1 } else { a_row };
         let last = VECS - 1;
         // SAFETY: every address is an element of A, B or C by the shape of the tile; partial vectors are masked.
@@ -133,10 +133,11 @@ impl<S: Simd, const ROWS: usize, const VECS: usize, const UNIT: bool> Kernel<S>
                 a = a.wrapping_add(a_col);
                 b = b.wrapping_add(b_row);
             }
+            let full = cols == VECS * S::LANES;
             for (i, sums) in sum.into_iter().enumerate() {
                 for (v, s) in sums.into_iter().enumerate() {
                     let p = c.add(i * ldc + v * S::LANES);
-                    if v < last {
+                    if full || v < last {
                         S::store(p, if add { S::add(S::load(p), s) } else { s });
                     } else {
                         S::store_masked(
