@@ -6,6 +6,9 @@ use crate::float::Float;
 /// Most rows of C in one tile.
 pub(super) const MAX_ROWS: usize = 12;
 
+/// From this k on, the rows of C are asked for before the sums, so that they have come from a far cache when those are ready.
+const PREFETCH: usize = 64;
+
 /// `C (rows x cols) = or += A (rows x k) * B (k x cols)`, for a tile that fits the registers.
 ///
 /// A is read number by number, so any strides do; B and C are read and written in vectors along their rows.
@@ -109,7 +112,7 @@ impl<S: Simd, const ROWS: usize, const VECS: usize, const UNIT: bool> Kernel<S>
         // SAFETY: every address is an element of A, B or C by the shape of the tile; partial vectors are masked.
         unsafe {
             let mask = S::mask(cols - last * S::LANES);
-            for i in 0..ROWS {
+            for i in 0..if k >= PREFETCH { ROWS } else { 0 } {
                 S::prefetch(c.wrapping_add(i * ldc));
                 S::prefetch(c.wrapping_add(i * ldc + cols - 1));
             }
