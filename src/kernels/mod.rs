@@ -2,5 +2,6 @@
 //! and are the only place with unsafe code and threads. Results do not depend on the number of threads.
 #![allow(unsafe_code)]
 
+pub mod gemm;
 pub mod memory;
 pub mod parallel;
