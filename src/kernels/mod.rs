@@ -8,3 +8,4 @@ pub mod parallel;
 pub mod pointwise;
 pub mod reduce;
 pub mod simd;
+pub mod update;
