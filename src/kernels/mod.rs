@@ -2,6 +2,12 @@
 //! and are the only place with unsafe code and threads. Results do not depend on the number of threads.
 #![allow(unsafe_code)]
 
+pub mod elementwise;
 pub mod gemm;
+pub mod math;
 pub mod memory;
 pub mod parallel;
+pub mod pointwise;
+pub mod reduce;
+pub mod simd;
+pub mod update;
