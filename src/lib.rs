@@ -1,9 +1,12 @@
 //! Keras for Rust.
 
 pub mod config;
+mod envelope;
 pub mod error;
 pub mod float;
+pub mod initializer;
 pub mod kernels;
+pub mod random;
 
 pub use error::{Error, Result};
 pub use float::Float;
