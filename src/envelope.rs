@@ -61,8 +61,6 @@ pub(crate) fn envelope(module: &str, class: &str, config: Value) -> Value {
 pub(crate) struct Object {
     pub class: String,
     pub args: Args,
-    /// Somebody's own class, which may be called like one of Keras's.
-    pub foreign: bool,
 }
 
 impl Object {
@@ -94,9 +92,12 @@ impl Object {
         match map.keys().next() {
             Some(key) => Err(format!("{class}: unknown key `{key}`")),
             None => Ok(Self {
-                foreign: matches!(registered, Some(Value::String(name)) if name.contains('>')),
+                // `package>Name` is somebody's own class, which may be called like one of Keras's.
+                class: match registered {
+                    Some(Value::String(name)) if name.contains('>') => name,
+                    _ => class,
+                },
                 args: Args(config),
-                class,
             }),
         }
     }
@@ -106,7 +107,6 @@ impl Object {
         Self {
             class: class.to_string(),
             args: Args::default(),
-            foreign: false,
         }
     }
 }
@@ -148,20 +148,26 @@ impl Args {
         }
     }
 
-    /// One axis or a list of axes.
+    pub fn contains(&self, key: &str) -> bool {
+        self.0.contains_key(key)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// One axis or a list of axes; `None` for null and where the key is missing.
     pub fn axes(&mut self, key: &str) -> Result<Option<Vec<isize>>, String> {
-        let axis = |v: &Value| v.as_i64().map(|a| a as isize);
         let Some(value) = self.value(key) else {
             return Ok(None);
         };
+        let axis = |v: &Value| v.as_i64().map(|a| a as isize);
         let axes = match &value {
-            Value::Array(list) => list.iter().map(axis).collect(),
+            Value::Array(list) => list.iter().map(axis).collect::<Option<Vec<_>>>(),
             one => axis(one).map(|a| vec![a]),
         };
-        match axes {
-            Some(axes) => Ok(Some(axes)),
-            None => Err(wrong(key, "an axis or a list of axes", &value)),
-        }
+        let wrong = || wrong(key, "an axis or a list of axes", &value);
+        axes.map(Some).ok_or_else(wrong)
     }
 
     /// An integer, null, or Keras's `SeedGenerator` object, of which the seed is taken.
@@ -199,17 +205,24 @@ pub(crate) fn wrong(key: &str, want: &str, got: &Value) -> String {
 macro_rules! keras_object {
     ($type:ty) => {
         impl serde::Serialize for $type {
-            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            fn serialize<S: serde::Serializer>(
+                &self,
+                serializer: S,
+            ) -> std::result::Result<S::Ok, S::Error> {
                 self.to_value().serialize(serializer)
             }
         }
 
         impl<'de> serde::Deserialize<'de> for $type {
-            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            fn deserialize<D: serde::Deserializer<'de>>(
+                deserializer: D,
+            ) -> std::result::Result<Self, D::Error> {
                 let value = serde_json::Value::deserialize(deserializer)?;
-                crate::envelope::Object::read(value)
-                    .and_then(Self::from_object)
-                    .map_err(serde::de::Error::custom)
+                let object =
+                    crate::envelope::Object::read(value).map_err(serde::de::Error::custom)?;
+                let class = object.class.clone();
+                Self::from_object(object)
+                    .map_err(|problem| serde::de::Error::custom(format!("{class}: {problem}")))
             }
         }
 
@@ -241,13 +254,13 @@ mod tests {
         let two = json!({"class_name": "L2", "config": {"l2": 1.0, "dtype": "float32"}});
         for form in [three, two] {
             let mut object = Object::read(form).unwrap();
-            assert_eq!((object.class.as_str(), object.foreign), ("L2", false));
+            assert_eq!(object.class, "L2");
             assert_eq!(object.args.number("l2", 0.0), Ok(1.0));
             assert_eq!(object.args.finish(), Ok(()));
         }
         assert_eq!(Object::read(json!("l2")).unwrap().class, "l2");
         let own = json!({"class_name": "L2", "registered_name": "mine>L2"});
-        assert!(Object::read(own).unwrap().foreign);
+        assert_eq!(Object::read(own).unwrap().class, "mine>L2");
     }
 
     #[test]

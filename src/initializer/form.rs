@@ -54,13 +54,12 @@ keras_object!(Initializer);
 
 impl Initializer {
     fn from_object(object: Object) -> Result<Self, String> {
-        let class = match class_of(&object.class) {
-            Some(class) if !object.foreign => class,
-            _ => return Ok(Self::Invalid(object.class)),
+        let Some(class) = class_of(&object.class) else {
+            return Ok(Self::Invalid(object.class));
         };
         let mut args = object.args;
-        let read = Self::read(class, &mut args).and_then(|this| args.finish().map(|()| this));
-        read.map_err(|problem| format!("{class}: {problem}"))
+        let this = Self::read(class, &mut args)?;
+        args.finish().map(|()| this)
     }
 
     fn read(class: &str, args: &mut Args) -> Result<Self, String> {
@@ -277,7 +276,7 @@ mod tests {
             "Zeros: unknown argument `dtype`"
         );
         let own = json!({"module": "mine", "class_name": "Zeros", "config": {}, "registered_name": "mine>Zeros"});
-        assert_eq!(read(own), Ok(Initializer::Invalid("Zeros".into())));
+        assert_eq!(read(own), Ok(Initializer::Invalid("mine>Zeros".into())));
     }
 
     #[test]
