@@ -12,7 +12,7 @@
 
 mod form;
 mod laws;
-mod window;
+mod stft;
 
 use std::sync::Arc;
 
@@ -240,7 +240,7 @@ impl Initializer {
                     one_of("scaling", scaling, &["density", "spectrum"])?;
                 }
                 match window {
-                    Window::Name(name) => one_of("window", name, &window::NAMES),
+                    Window::Name(name) => one_of("window", name, &stft::WINDOWS),
                     _ => Ok(()),
                 }
             }

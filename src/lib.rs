@@ -2,6 +2,7 @@
 
 pub mod config;
 pub mod constraint;
+pub mod data;
 mod envelope;
 pub mod error;
 pub mod float;
@@ -10,5 +11,6 @@ pub mod kernels;
 pub mod random;
 pub mod regularizer;
 
+pub use data::{datasets, utils};
 pub use error::{Error, Result};
 pub use float::Float;

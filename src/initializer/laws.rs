@@ -1,10 +1,8 @@
 //! The laws themselves. Random numbers are drawn in the order of the weight's elements.
 
-use std::f64::consts::PI;
-
 use ndarray::{Array2, ArrayView2, Axis, linalg::general_mat_mul, s};
 
-use super::{Initializer, Window, window::window};
+use super::{Initializer, stft::stft};
 use crate::{
     error::{Error, Result},
     float::Float,
@@ -235,51 +233,6 @@ fn orthonormalise(vectors: &mut Array2<f64>) {
     }
 }
 
-/// `kernel[t, 0, f] = window[t] / norm * cos or sin(-2 pi t f / fft_length)`, with `fft_length = 2 (last axis - 1)`.
-fn stft(
-    side: &str,
-    win: &Window,
-    scaling: Option<&str>,
-    periodic: bool,
-    shape: &[usize],
-    out: &mut [Float],
-) -> Result<()> {
-    let &[frame, channels, bins] = shape else {
-        return Err(Error::shape(
-            "a kernel (frame_length, 1, bins) for `STFT`",
-            format!("{shape:?}"),
-        ));
-    };
-    let win = match win {
-        Window::None => None,
-        Window::Name(name) => Some(window(name, frame, periodic)),
-        Window::Values(values) if values.len() == frame => Some(values.clone()),
-        Window::Values(values) => {
-            return Err(Error::shape(
-                format!("a window of {frame} values"),
-                values.len(),
-            ));
-        }
-    };
-    let norm = match (&win, scaling) {
-        (Some(win), Some("density")) => win.iter().map(|w| w * w).sum::<f64>().sqrt(),
-        (Some(win), Some(_)) => win.iter().map(|w| w.abs()).sum(),
-        _ => 1.0,
-    };
-    let fft_length = (2 * bins.saturating_sub(1)) as f64;
-    for (i, w) in out.iter_mut().enumerate() {
-        let (t, f) = (i / (channels * bins), i % bins);
-        let angle = -2.0 * PI * t as f64 * f as f64 / fft_length;
-        let wave = if side == "real" {
-            angle.cos()
-        } else {
-            angle.sin()
-        };
-        *w = (wave * win.as_ref().map_or(1.0, |win| win[t]) / norm) as Float;
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -428,40 +381,6 @@ mod tests {
         assert!(fails("orthogonal", &[4]).contains("at least two axes"));
         assert!(fails("stft", &[4, 4]).contains("frame_length"));
         assert!(fails("nothing", &[4]).contains("unknown initializer"));
-    }
-
-    /// Values of Keras 3 for a kernel (8, 1, 5).
-    #[test]
-    fn the_transform_is_keras_s() {
-        let side = |side: &str| Initializer::STFT {
-            side: side.into(),
-            window: Window::Name("hann".into()),
-            scaling: Some("density".into()),
-            periodic: false,
-        };
-        let near = |got: &[f64], want: [f64; 5]| {
-            assert!(
-                got.iter().zip(want).all(|(g, w)| (g - w).abs() < 1e-6),
-                "{got:?}"
-            );
-        };
-        let real = filled(&side("real"), &[8, 1, 5]);
-        near(
-            &real[5..10],
-            [
-                0.116_193_57,
-                0.082_161_26,
-                0.0,
-                -0.082_161_26,
-                -0.116_193_57,
-            ],
-        );
-        near(&real[35..], [0.0; 5]);
-        let imag = filled(&side("imag"), &[8, 1, 5]);
-        near(
-            &imag[5..10],
-            [0.0, -0.082_161_26, -0.116_193_57, -0.082_161_26, 0.0],
-        );
     }
 
     #[test]

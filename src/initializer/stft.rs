@@ -1,8 +1,14 @@
-//! Windows of a short-time Fourier transform, as SciPy's `get_window` gives them.
+//! The kernel of a short-time Fourier transform, and its windows as SciPy's `get_window` gives them.
 
 use std::f64::consts::PI;
 
-pub(super) const NAMES: [&str; 12] = [
+use super::Window;
+use crate::{
+    error::{Error, Result},
+    float::Float,
+};
+
+pub(super) const WINDOWS: [&str; 12] = [
     "hann",
     "hamming",
     "blackman",
@@ -17,8 +23,53 @@ pub(super) const NAMES: [&str; 12] = [
     "boxcar",
 ];
 
+/// `kernel[t, 0, f] = window[t] / norm * cos or sin(-2 pi t f / fft_length)`, with `fft_length = 2 (last axis - 1)`.
+pub(super) fn stft(
+    side: &str,
+    win: &Window,
+    scaling: Option<&str>,
+    periodic: bool,
+    shape: &[usize],
+    out: &mut [Float],
+) -> Result<()> {
+    let &[frame, channels, bins] = shape else {
+        return Err(Error::shape(
+            "a kernel (frame_length, 1, bins) for `STFT`",
+            format!("{shape:?}"),
+        ));
+    };
+    let win = match win {
+        Window::None => None,
+        Window::Name(name) => Some(window(name, frame, periodic)),
+        Window::Values(values) if values.len() == frame => Some(values.clone()),
+        Window::Values(values) => {
+            return Err(Error::shape(
+                format!("a window of {frame} values"),
+                values.len(),
+            ));
+        }
+    };
+    let norm = match (&win, scaling) {
+        (Some(win), Some("density")) => win.iter().map(|w| w * w).sum::<f64>().sqrt(),
+        (Some(win), Some(_)) => win.iter().map(|w| w.abs()).sum(),
+        _ => 1.0,
+    };
+    let fft_length = (2 * bins.saturating_sub(1)) as f64;
+    for (i, w) in out.iter_mut().enumerate() {
+        let (t, f) = (i / (channels * bins), i % bins);
+        let angle = -2.0 * PI * t as f64 * f as f64 / fft_length;
+        let wave = if side == "real" {
+            angle.cos()
+        } else {
+            angle.sin()
+        };
+        *w = (wave * win.as_ref().map_or(1.0, |win| win[t]) / norm) as Float;
+    }
+    Ok(())
+}
+
 /// The window of that name with `length` values; a periodic one is the symmetric one of `length + 1` without its last value.
-pub(super) fn window(name: &str, length: usize, periodic: bool) -> Vec<f64> {
+fn window(name: &str, length: usize, periodic: bool) -> Vec<f64> {
     if length <= 1 {
         return vec![1.0; length];
     }
@@ -67,6 +118,7 @@ fn value(name: &str, n: f64, m: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{initializer::Initializer, random::Rng};
 
     /// `scipy.signal.get_window(name, 5, fftbins=False)` and the first half of `(name, 6, True)`.
     #[test]
@@ -92,11 +144,50 @@ mod tests {
         near(&window("triang", 4, false), &[0.25, 0.75, 0.75, 0.25]);
         near(&window("cosine", 3, false), &[0.5, 1.0, 0.5]);
         near(&window("boxcar", 3, false), &[1.0; 3]);
-        for name in NAMES {
+        for name in WINDOWS {
             let w = window(name, 9, false);
             assert!((w[4] - 1.0).abs() < 1e-6, "{name} {w:?}");
             assert!((0..9).all(|i| (w[i] - w[8 - i]).abs() < 1e-12));
             assert_eq!(window(name, 1, true), [1.0]);
         }
+    }
+
+    /// Values of Keras 3 for a kernel (8, 1, 5).
+    #[test]
+    fn the_transform_is_keras_s() {
+        let side = |side: &str| Initializer::STFT {
+            side: side.into(),
+            window: Window::Name("hann".into()),
+            scaling: Some("density".into()),
+            periodic: false,
+        };
+        let filled = |law: Initializer| {
+            let mut out = [0.0; 40];
+            law.fill(&[8, 1, 5], &mut Rng::new(0), &mut out).unwrap();
+            out.map(|w| w as f64)
+        };
+        let near = |got: &[f64], want: [f64; 5]| {
+            assert!(
+                got.iter().zip(want).all(|(g, w)| (g - w).abs() < 1e-6),
+                "{got:?}"
+            );
+        };
+        let real = filled(side("real"));
+        near(
+            &real[5..10],
+            [
+                0.116_193_57,
+                0.082_161_26,
+                0.0,
+                -0.082_161_26,
+                -0.116_193_57,
+            ],
+        );
+        near(&real[35..], [0.0; 5]);
+        let imag = filled(side("imag"));
+        near(
+            &imag[5..10],
+            [0.0, -0.082_161_26, -0.116_193_57, -0.082_161_26, 0.0],
+        );
     }
 }
