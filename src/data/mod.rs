@@ -1,0 +1,11 @@
+//! Tables of data: reading CSV, standardising, splitting, and small data sets to begin with.
+
+pub mod csv;
+mod dataset;
+pub mod datasets;
+mod standardizer;
+pub mod utils;
+
+pub use csv::Table;
+pub use dataset::Dataset;
+pub use standardizer::Standardizer;
