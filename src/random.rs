@@ -100,6 +100,11 @@ impl Rng {
 pub struct Stream(u64);
 
 impl Stream {
+    /// The stream of a layer with a seed of its own at the same place and step.
+    pub fn reseeded(self, seed: u64) -> Self {
+        Self(mix(self.0 ^ mix(seed)))
+    }
+
     /// The stream of this seed, training step and node of the graph.
     pub fn new(seed: u64, step: u64, node: u32) -> Self {
         let key = mix(seed ^ 0x6a09_e667_f3bc_c909);

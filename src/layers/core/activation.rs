@@ -1,0 +1,91 @@
+//! An activation as a layer: `y = f(x)`, `dx = dy * f'(.)`, in place where the derivative reads only the output.
+
+use serde::{Deserialize, Serialize};
+
+use crate::activation::{Activation as Function, Reads};
+use crate::config::{Config, to_config};
+use crate::error::{Error, Result};
+use crate::layer::{Backward, Buffers, Contract, Forward, Head, Layer, Len, MaskRule};
+use crate::shape::{Dims, Shape};
+
+/// Applies an activation function. [Keras](https://keras.io/api/layers/core_layers/activation/)
+///
+/// Input and output have the same shape. Softmax and its relatives work on the last axis.
+///
+/// ```
+/// use oxhorn::prelude::*;
+/// use ndarray::array;
+/// let mut model = Sequential::new().input([3]).add(Activation::new("relu"));
+/// model.build([3])?;
+/// assert_eq!(model.predict(&array![[-1.0f32, 0.0, 2.0]])?, array![[0.0, 0.0, 2.0]].into_dyn());
+/// # Ok::<(), oxhorn::Error>(())
+/// ```
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Activation {
+    activation: Function,
+}
+
+impl Activation {
+    /// This function: a name of Keras's or an [`activation::Activation`](Function).
+    pub fn new(activation: impl Into<Function>) -> Self {
+        Activation { activation: activation.into() }
+    }
+}
+
+impl Layer for Activation {
+    fn class_name(&self) -> &'static str {
+        "Activation"
+    }
+
+    fn config(&self) -> Config {
+        to_config(self)
+    }
+
+    fn output_shape(&self, inputs: &[Shape]) -> Result<Shape> {
+        self.activation.check("activation")?;
+        match inputs {
+            [x] => Ok(x.clone()),
+            _ => Err(Error::shape("one input", format!("{} inputs", inputs.len()))),
+        }
+    }
+
+    fn buffers(&self, inputs: &[Dims]) -> Buffers {
+        let z = Len::PerSample(inputs[0].numel());
+        Buffers { saved: if self.activation.reads() == Reads::Input { vec![z] } else { Vec::new() }, ..Buffers::default() }
+    }
+
+    fn contract(&self) -> Contract {
+        let reads_y = self.activation.reads() == Reads::Output;
+        Contract { reads_x: false, reads_y, in_place: true, mask: MaskRule::Pass, ..Contract::default() }
+    }
+
+    fn forward(&self, mut cx: Forward<'_>) {
+        let cols = cx.y.cols();
+        self.activation.apply_bias(None, cx.y.data, cols, cx.saved.next());
+    }
+
+    fn backward(&self, mut cx: Backward<'_>) {
+        let (cols, z) = (cx.y.cols(), cx.saved.next().unwrap_or_default());
+        if let Some(dx) = &mut cx.dx[0] {
+            self.activation.grad(cx.y.data, z, dx.data, cols);
+        }
+    }
+
+    fn head(&self) -> Head {
+        Head::Whole(self.activation.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::check_layer;
+
+    #[test]
+    fn laws() {
+        for activation in Function::all() {
+            check_layer(Activation::new(activation), &[[2, 3].into()]);
+        }
+    }
+}

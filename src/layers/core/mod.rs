@@ -1,0 +1,7 @@
+//! Core layers.
+
+mod activation;
+mod dense;
+
+pub use activation::Activation;
+pub use dense::Dense;

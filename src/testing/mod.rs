@@ -1,0 +1,8 @@
+//! Proofs for layers, losses and optimizers: ours and yours.
+//!
+//! [`check_layer`] checks in one call everything that the [contract](crate::layer) asks of a layer. It panics with a message
+//! that names the law, the place and the numbers.
+
+mod laws;
+
+pub use laws::check_layer;

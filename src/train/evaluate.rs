@@ -1,0 +1,129 @@
+//! `evaluate`, and single steps: `train_on_batch`, `test_on_batch`.
+
+use super::fit::{Gather, Samples, collect, test_all, train_batch};
+use super::step::Trainer;
+use crate::callbacks::progress::Progress;
+use crate::callbacks::{Logs, Verbose};
+use crate::error::{Error, Result};
+use crate::kernels::parallel::{Par, with_threads};
+use crate::models::Model;
+use crate::shape::Dims;
+use crate::tensor::{IntoArrays, Tensor};
+
+/// How to measure; see [`Model::evaluate_with`].
+pub struct Evaluate<'a> {
+    batch_size: usize,
+    sample_weight: Option<Result<crate::tensor::Arrays<'a>>>,
+    verbose: Verbose,
+}
+
+impl Default for Evaluate<'_> {
+    /// Batches of 32, no weights, silent.
+    fn default() -> Self {
+        Evaluate { batch_size: 32, sample_weight: None, verbose: Verbose::Silent }
+    }
+}
+
+impl<'a> Evaluate<'a> {
+    /// Samples a step; the result does not depend on it beyond rounding.
+    pub fn batch_size(mut self, size: usize) -> Self {
+        self.batch_size = size;
+        self
+    }
+
+    /// Factor on the loss of every sample or position, and on the weighted metrics.
+    pub fn sample_weight(mut self, weight: impl IntoArrays<'a>) -> Self {
+        self.sample_weight = Some(weight.into_arrays());
+        self
+    }
+
+    /// How much to print.
+    pub fn verbose(mut self, verbose: impl Into<Verbose>) -> Self {
+        self.verbose = verbose.into();
+        self
+    }
+}
+
+impl Model {
+    /// Loss and metrics on this data.
+    ///
+    /// ```
+    /// use oxhorn::prelude::*;
+    /// let mut model = Sequential::new().input([1]).add(Dense::new(1).kernel_initializer("ones"));
+    /// model.compile("sgd", "mse", ["mae"])?;
+    /// let logs = model.evaluate(&[[1.0f32], [2.0]], &[[3.0f32], [3.0]])?;
+    /// assert_eq!((logs.get("loss"), logs.get("mae")), (Some(2.5), Some(1.5)));
+    /// assert_eq!(logs.to_string(), "loss: 2.5000 - mae: 1.5000");
+    /// # Ok::<(), oxhorn::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`fit`](Self::fit), and if the model is not built.
+    pub fn evaluate<'a>(&self, x: impl IntoArrays<'a>, y: impl IntoArrays<'a>) -> Result<Logs> {
+        self.evaluate_with(x, y, Evaluate::default())
+    }
+
+    /// [`evaluate`](Self::evaluate) with options.
+    ///
+    /// # Errors
+    /// As `evaluate`.
+    pub fn evaluate_with<'a>(&self, x: impl IntoArrays<'a>, y: impl IntoArrays<'a>, options: Evaluate<'a>) -> Result<Logs> {
+        let compiled = self.compiled("evaluate")?;
+        self.require_built("evaluate")?;
+        if options.batch_size == 0 {
+            return Err(Error::arg("batch_size", "a positive number", 0).owned_by("evaluate"));
+        }
+        let data = Samples::new(self.check_inputs(x.into_arrays()?, "x")?, y.into_arrays()?, options.sample_weight.transpose()?)?;
+        let mut trainer = Trainer::new(self, compiled, &Samples::dims(&data.y))?;
+        trainer.check_targets(data.y.tensors())?;
+        super::fit::check_weights(&trainer, &data, self.graph.outputs.len())?;
+        let mut gather = Gather::new(&data, options.batch_size);
+        let mut progress = Progress::new(options.verbose, data.len().div_ceil(options.batch_size));
+        progress.begin(0, 0);
+        let worth = trainer.work(&Samples::dims(&data.x), options.batch_size.min(data.len()))? >= super::fit::WORTH_THREADS;
+        let run = |par| test_all(&mut trainer, &data, &mut gather, options.batch_size, self, par);
+        if worth { with_threads(self.threads, run)? } else { run(Par::Serial)? }
+        let mut logs = Logs::default();
+        collect(&trainer, "", &mut logs);
+        progress.end(0, 0, &logs);
+        Ok(logs)
+    }
+
+    /// Trains on one batch; the loss and metrics of this batch alone.
+    ///
+    /// # Errors
+    /// As [`fit`](Self::fit).
+    pub fn train_on_batch<'a>(&mut self, x: impl IntoArrays<'a>, y: impl IntoArrays<'a>) -> Result<Logs> {
+        self.compiled("train_on_batch")?;
+        let (x, y) = (x.into_arrays()?, y.into_arrays()?);
+        if !self.is_built() && x.tensors().len() == 1 {
+            self.build(x.tensors()[0].sample())?;
+        }
+        self.require_built("train_on_batch")?;
+        let data = Samples::new(self.check_inputs(x, "x")?, y, None)?;
+        let targets: Vec<Dims> = data.y.tensors().iter().map(Tensor::sample).collect();
+        let mut trainer = self.take_trainer(&targets)?;
+        let result = trainer.check_targets(data.y.tensors()).and_then(|()| {
+            trainer.reset();
+            let indices: Vec<u32> = (0..data.len() as u32).collect();
+            let mut gather = Gather::new(&data, data.len());
+            let worth = trainer.work(&Samples::dims(&data.x), data.len())? >= super::fit::WORTH_THREADS;
+            let threads = self.threads;
+            let run = |par| gather.with(&data, &indices, |batch| train_batch(&mut trainer, batch, self, 0, 0, true, par));
+            if worth { with_threads(threads, run)? } else { run(Par::Serial)? };
+            let mut logs = Logs::default();
+            collect(&trainer, "", &mut logs);
+            Ok(logs)
+        });
+        self.trainer = Some(trainer);
+        result
+    }
+
+    /// Loss and metrics of one batch. Keras's name for [`evaluate`](Self::evaluate) in one step.
+    ///
+    /// # Errors
+    /// As `evaluate`.
+    pub fn test_on_batch<'a>(&self, x: impl IntoArrays<'a>, y: impl IntoArrays<'a>) -> Result<Logs> {
+        self.evaluate_with(x, y, Evaluate::default().batch_size(usize::MAX >> 1))
+    }
+}
