@@ -156,26 +156,39 @@ impl Error {
 
 /// `" (did you mean `x`?)"` when one known name is close, else nothing.
 fn nearest(name: &str, known: &[String]) -> String {
-    let distance = |other: &str| {
-        let (a, b): (Vec<char>, Vec<char>) = (
-            name.to_lowercase().chars().collect(),
-            other.to_lowercase().chars().collect(),
-        );
-        let mut row: Vec<usize> = (0..=b.len()).collect();
-        for (i, x) in a.iter().enumerate() {
-            let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-            for (j, y) in b.iter().enumerate() {
-                let substituted = diagonal + usize::from(x != y);
-                diagonal = row[j + 1];
-                row[j + 1] = substituted.min(row[j] + 1).min(row[j + 1] + 1);
-            }
-        }
-        row[b.len()]
-    };
-    match known.iter().map(|k| (distance(k), k)).min() {
+    let name = name.to_lowercase();
+    match known
+        .iter()
+        .map(|k| (distance(&name, &k.to_lowercase()), k))
+        .min_by_key(|(d, _)| *d)
+    {
         Some((d, k)) if d <= 2 || d * 3 <= k.len() => format!(" (did you mean `{k}`?)"),
         _ => String::new(),
     }
+}
+
+/// Number of letters to insert, delete, replace or swap with their neighbour (Damerau) to make `b` of `a`.
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut table = vec![vec![0; b.len() + 1]; a.len() + 1];
+    for i in 0..=a.len() {
+        for j in 0..=b.len() {
+            table[i][j] = match (i, j) {
+                (0, n) | (n, 0) => n,
+                _ => {
+                    let replaced = table[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
+                    let best = replaced.min(table[i - 1][j] + 1).min(table[i][j - 1] + 1);
+                    let swapped = i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1];
+                    if swapped {
+                        best.min(table[i - 2][j - 2] + 1)
+                    } else {
+                        best
+                    }
+                }
+            };
+        }
+    }
+    table[a.len()][b.len()]
 }
 
 #[cfg(test)]

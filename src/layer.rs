@@ -124,12 +124,23 @@ impl Weight {
     /// A trainable weight.
     pub fn new(name: &'static str, shape: impl Into<Dims>, init: &Initializer) -> Self {
         let (kind, group) = (Kind::Trainable, String::new());
-        Weight { name, group, shape: shape.into(), init: init.clone(), kind, regularizer: None, constraint: None }
+        Weight {
+            name,
+            group,
+            shape: shape.into(),
+            init: init.clone(),
+            kind,
+            regularizer: None,
+            constraint: None,
+        }
     }
 
     /// Non-trainable state.
     pub fn state(name: &'static str, shape: impl Into<Dims>, init: &Initializer) -> Self {
-        Weight { kind: Kind::State, ..Weight::new(name, shape, init) }
+        Weight {
+            kind: Kind::State,
+            ..Weight::new(name, shape, init)
+        }
     }
 
     /// With this penalty.
@@ -146,7 +157,11 @@ impl Weight {
 
     /// Under this sub-path.
     pub fn group(mut self, group: &str) -> Self {
-        self.group = if self.group.is_empty() { group.to_string() } else { format!("{group}/{}", self.group) };
+        self.group = if self.group.is_empty() {
+            group.to_string()
+        } else {
+            format!("{group}/{}", self.group)
+        };
         self
     }
 }
@@ -280,7 +295,10 @@ impl<'a> Weights<'a> {
     pub fn take_front(&mut self, n: usize) -> Weights<'a> {
         let (lens, rest_lens) = self.lens.split_at(n);
         let (data, rest) = self.data.split_at(lens.iter().sum());
-        *self = Weights { data: rest, lens: rest_lens };
+        *self = Weights {
+            data: rest,
+            lens: rest_lens,
+        };
         Weights { data, lens }
     }
 }
@@ -317,12 +335,18 @@ impl Default for Lens<'_> {
 impl<'a, T> Slices<'a, T> {
     /// Cuts `data` into pieces of these lengths.
     pub fn exact(data: &'a mut [T], lens: &'a [usize]) -> Self {
-        Slices { data, lens: Lens::Exact(lens) }
+        Slices {
+            data,
+            lens: Lens::Exact(lens),
+        }
     }
 
     /// Cuts `data` into pieces of these lengths at this batch size.
     pub fn scaled(data: &'a mut [T], lens: &'a [Len], batch: usize) -> Self {
-        Slices { data, lens: Lens::Scaled(lens, batch) }
+        Slices {
+            data,
+            lens: Lens::Scaled(lens, batch),
+        }
     }
 
     /// All of them.
@@ -330,30 +354,44 @@ impl<'a, T> Slices<'a, T> {
     /// # Panics
     /// If there are not exactly `K`.
     pub fn all<const K: usize>(mut self) -> [&'a mut [T]; K] {
-        assert_eq!(K, self.count(), "number of slices");
-        std::array::from_fn(|_| self.next().expect("counted"))
+        assert_eq!(K, self.pieces(), "number of slices");
+        std::array::from_fn(|_| self.take_front(1).data)
     }
 
     /// The first `n` of them, leaving the rest.
     pub fn take_front(&mut self, n: usize) -> Slices<'a, T> {
         let (front, rest, len) = match self.lens {
-            Lens::Exact(lens) => (Lens::Exact(&lens[..n]), Lens::Exact(&lens[n..]), lens[..n].iter().sum()),
+            Lens::Exact(lens) => (
+                Lens::Exact(&lens[..n]),
+                Lens::Exact(&lens[n..]),
+                lens[..n].iter().sum(),
+            ),
             Lens::Scaled(lens, batch) => {
                 let len = lens[..n].iter().map(|l| l.at(batch)).sum();
-                (Lens::Scaled(&lens[..n], batch), Lens::Scaled(&lens[n..], batch), len)
+                (
+                    Lens::Scaled(&lens[..n], batch),
+                    Lens::Scaled(&lens[n..], batch),
+                    len,
+                )
             }
         };
         let (data, tail) = std::mem::take(&mut self.data).split_at_mut(len);
-        *self = Slices { data: tail, lens: rest };
+        *self = Slices {
+            data: tail,
+            lens: rest,
+        };
         Slices { data, lens: front }
     }
 
     /// The same slices for a shorter time.
     pub fn reborrow(&mut self) -> Slices<'_, T> {
-        Slices { data: self.data, lens: self.lens }
+        Slices {
+            data: self.data,
+            lens: self.lens,
+        }
     }
 
-    fn count(&self) -> usize {
+    fn pieces(&self) -> usize {
         match self.lens {
             Lens::Exact(lens) => lens.len(),
             Lens::Scaled(lens, _) => lens.len(),
@@ -364,7 +402,7 @@ impl<'a, T> Slices<'a, T> {
 impl<'a, T> Iterator for Slices<'a, T> {
     type Item = &'a mut [T];
     fn next(&mut self) -> Option<&'a mut [T]> {
-        (self.count() > 0).then(|| self.take_front(1).data)
+        (self.pieces() > 0).then(|| self.take_front(1).data)
     }
 }
 
@@ -471,7 +509,12 @@ impl LayerRef {
 
 impl<L: Layer + 'static> From<L> for LayerRef {
     fn from(layer: L) -> Self {
-        LayerRef { layer: Arc::new(layer), name: None, trainable: true, activity_regularizer: None }
+        LayerRef {
+            layer: Arc::new(layer),
+            name: None,
+            trainable: true,
+            activity_regularizer: None,
+        }
     }
 }
 

@@ -22,6 +22,7 @@ pub mod random;
 pub mod regularizer;
 pub mod shape;
 pub mod tensor;
+pub mod testing;
 pub mod train;
 
 pub use data::{datasets, utils};

@@ -1,14 +1,22 @@
 //! Everything that is common: `use oxhorn::prelude::*;`
 
-pub use crate::callbacks::{Callback, EarlyStopping, History, Logs, MonitorMode, TrainContext, Verbose};
+pub use crate::callbacks::{
+    Callback, EarlyStopping, History, Logs, MonitorMode, TrainContext, Verbose,
+};
 pub use crate::data::{Dataset, datasets};
 pub use crate::error::{Error, Result};
 pub use crate::layer::{Layer, LayerExt, LayerRef};
-pub use crate::layers::*;
-pub use crate::losses::*;
-pub use crate::metrics::*;
+pub use crate::layers::{Activation, Dense, Dropout, Flatten, Reshape};
+pub use crate::losses::{
+    BinaryCrossentropy, CategoricalCrossentropy, Loss, MeanAbsoluteError, MeanSquaredError,
+    Reduction, SparseCategoricalCrossentropy,
+};
+pub use crate::metrics::{
+    AUC, Accuracy, Auc, BinaryAccuracy, CategoricalAccuracy, F1Score, Metric, Precision, Recall,
+    RootMeanSquaredError, SparseCategoricalAccuracy,
+};
 pub use crate::models::{Model, Sequential};
-pub use crate::optimizers::*;
+pub use crate::optimizers::{Adam, AdamW, Optimizer, OptimizerExt, RMSprop, RmsProp, SGD, Sgd};
 pub use crate::random::{Seed, set_random_seed};
 pub use crate::shape::Shape;
 pub use crate::train::compile::Compile;

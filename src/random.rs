@@ -4,6 +4,8 @@
 //! * [`Stream`] has no state. It is a function of (seed, step, node, sample): dropout masks and noise come out the same
 //!   whatever the number of threads, and the backward pass can make the forward pass's mask again instead of keeping it.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use rand::{RngExt, SeedableRng, rngs::StdRng, seq::SliceRandom};
 use rand_distr::{Distribution, StandardNormal};
 
@@ -240,6 +242,20 @@ fn keep_scale(rate: f64) -> Float {
     } else {
         0.0
     }
+}
+
+static NEXT_SEED: AtomicU64 = AtomicU64::new(0);
+
+/// Restarts the numbering of models without a seed of their own: the next gets `seed`, the one after it `seed + 1`, ...
+///
+/// Keras's `utils.set_random_seed`.
+pub fn set_random_seed(seed: u64) {
+    NEXT_SEED.store(seed, Ordering::Relaxed);
+}
+
+/// Seed of a model that was given none.
+pub(crate) fn next_seed() -> u64 {
+    NEXT_SEED.fetch_add(1, Ordering::Relaxed)
 }
 
 #[cfg(test)]

@@ -44,7 +44,10 @@ impl Shape {
     /// The same shape with another last axis; a shape without axes is an error.
     pub fn with_last(&self, last: usize) -> Result<Shape> {
         let mut dims = self.0.clone();
-        *dims.last_mut().ok_or_else(|| Error::shape("at least 2 axes (batch and features)", self))? = Some(last);
+        *dims
+            .last_mut()
+            .ok_or_else(|| Error::shape("at least 2 axes (batch and features)", self))? =
+            Some(last);
         Ok(Shape(dims))
     }
 
@@ -59,7 +62,12 @@ impl Shape {
 
     /// Whether data of this concrete shape may be given where `self` is declared.
     pub fn accepts(&self, dims: &[usize]) -> bool {
-        self.rank() == dims.len() && self.0.iter().zip(dims).all(|(d, n)| d.is_none_or(|d| d == *n))
+        self.rank() == dims.len()
+            && self
+                .0
+                .iter()
+                .zip(dims)
+                .all(|(d, n)| d.is_none_or(|d| d == *n))
     }
 }
 
@@ -124,7 +132,10 @@ impl Dims {
     /// These sizes; more than eight axes are an error.
     pub fn new(sizes: &[usize]) -> Result<Dims> {
         if sizes.len() > MAX_RANK + 1 {
-            return Err(Error::shape(format!("at most {} axes with the batch", MAX_RANK + 1), format!("{sizes:?}")));
+            return Err(Error::shape(
+                format!("at most {} axes with the batch", MAX_RANK + 1),
+                format!("{sizes:?}"),
+            ));
         }
         let mut dims = Dims::default();
         sizes.iter().for_each(|&n| dims.push(n));

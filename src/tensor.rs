@@ -42,7 +42,11 @@ impl<'a> View<'a> {
 
     /// Number of rows when every axis but the last is folded into one.
     pub fn rows(&self) -> usize {
-        self.batch * self.shape.split_last().map_or(1, |(_, front)| front.iter().product())
+        self.batch
+            * self
+                .shape
+                .split_last()
+                .map_or(1, |(_, front)| front.iter().product())
     }
 
     /// As an `ndarray` view of rank `R`, batch first.
@@ -54,14 +58,19 @@ impl<'a> View<'a> {
         Dim<[usize; R]>: Dimension,
         [usize; R]: ndarray::IntoDimension<Dim = Dim<[usize; R]>>,
     {
-        ArrayView::from_shape(with_batch::<R>(self.batch, self.shape), self.data).expect("the slice holds the shape")
+        ArrayView::from_shape(with_batch::<R>(self.batch, self.shape), self.data)
+            .expect("the slice holds the shape")
     }
 }
 
 impl ViewMut<'_> {
     /// The same for reading.
     pub fn view(&self) -> View<'_> {
-        View { data: self.data, shape: self.shape, batch: self.batch }
+        View {
+            data: self.data,
+            shape: self.shape,
+            batch: self.batch,
+        }
     }
 
     /// Size of the last axis (1 for samples without axes).
@@ -83,7 +92,8 @@ impl ViewMut<'_> {
         Dim<[usize; R]>: Dimension,
         [usize; R]: ndarray::IntoDimension<Dim = Dim<[usize; R]>>,
     {
-        ArrayViewMut::from_shape(with_batch::<R>(self.batch, self.shape), self.data).expect("the slice holds the shape")
+        ArrayViewMut::from_shape(with_batch::<R>(self.batch, self.shape), self.data)
+            .expect("the slice holds the shape")
     }
 }
 
@@ -112,11 +122,17 @@ impl<'a> Tensor<'a> {
     pub fn new(data: impl Into<Cow<'a, [Float]>>, shape: &[usize]) -> Result<Self> {
         let (data, dims) = (data.into(), Dims::new(shape)?);
         if dims.is_empty() {
-            return Err(Error::shape("an array with a batch axis", "a single number"));
+            return Err(Error::shape(
+                "an array with a batch axis",
+                "a single number",
+            ));
         }
         let numel = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
         if numel != Some(data.len()) {
-            return Err(Error::shape(format!("{dims} to have as many elements as the data"), format!("{} elements", data.len())));
+            return Err(Error::shape(
+                format!("{dims} to have as many elements as the data"),
+                format!("{} elements", data.len()),
+            ));
         }
         Ok(Tensor { data, dims })
     }
@@ -147,7 +163,10 @@ impl<'a> Tensor<'a> {
         let mut dims = Dims::default();
         dims.push(end - start);
         self.dims[1..].iter().for_each(|&n| dims.push(n));
-        Tensor { data: Cow::Borrowed(&self.data[start * width..end * width]), dims }
+        Tensor {
+            data: Cow::Borrowed(&self.data[start * width..end * width]),
+            dims,
+        }
     }
 
     /// The samples with these indices, in that order.
@@ -160,12 +179,16 @@ impl<'a> Tensor<'a> {
         let mut dims = Dims::default();
         dims.push(indices.len());
         self.dims[1..].iter().for_each(|&n| dims.push(n));
-        Tensor { data: Cow::Owned(data), dims }
+        Tensor {
+            data: Cow::Owned(data),
+            dims,
+        }
     }
 
     /// As an `ndarray` array.
     pub fn into_array(self) -> ArrayD<Float> {
-        ArrayD::from_shape_vec(IxDyn(&self.dims), self.data.into_owned()).expect("the data holds the shape")
+        ArrayD::from_shape_vec(IxDyn(&self.dims), self.data.into_owned())
+            .expect("the data holds the shape")
     }
 }
 
@@ -194,7 +217,10 @@ const EXACT: i128 = 1 << 24;
 
 fn exact_integer(value: i128) -> Result<Float> {
     if value.abs() > EXACT {
-        return Err(Error::data("integer data", format!("{value} is beyond 2^24, above which f32 is not exact; rescale or re-index it")));
+        return Err(Error::data(
+            "integer data",
+            format!("{value} is beyond 2^24, above which f32 is not exact; rescale or re-index it"),
+        ));
     }
     Ok(value as Float)
 }
@@ -237,7 +263,11 @@ impl Element for f64 {
 fn convert<'a, T: Element>(slice: &'a [T]) -> Result<Cow<'a, [Float]>> {
     match T::as_floats(slice) {
         Some(floats) => Ok(Cow::Borrowed(floats)),
-        None => slice.iter().map(|v| v.to_float()).collect::<Result<Vec<_>>>().map(Cow::Owned),
+        None => slice
+            .iter()
+            .map(|v| v.to_float())
+            .collect::<Result<Vec<_>>>()
+            .map(Cow::Owned),
     }
 }
 
@@ -245,7 +275,11 @@ impl<T: Element, S: Data<Elem = T>, D: Dimension> ToTensor for ArrayBase<S, D> {
     fn to_tensor(&self) -> Result<Tensor<'_>> {
         let data = match self.as_slice() {
             Some(slice) => convert(slice)?,
-            None => self.iter().map(|v| v.to_float()).collect::<Result<Vec<_>>>()?.into(),
+            None => self
+                .iter()
+                .map(|v| v.to_float())
+                .collect::<Result<Vec<_>>>()?
+                .into(),
         };
         Tensor::new(data, self.shape())
     }
@@ -289,7 +323,10 @@ impl<T: Element, const N: usize> ToTensor for Vec<[T; N]> {
 
 impl ToTensor for Tensor<'_> {
     fn to_tensor(&self) -> Result<Tensor<'_>> {
-        Ok(Tensor { data: Cow::Borrowed(&self.data), dims: self.dims })
+        Ok(Tensor {
+            data: Cow::Borrowed(&self.data),
+            dims: self.dims,
+        })
     }
 }
 
@@ -326,7 +363,9 @@ impl<'a> Arrays<'a> {
 
     /// Several tensors by position.
     pub fn many(tensors: Vec<Tensor<'a>>) -> Self {
-        Arrays { list: List::Many(tensors, None) }
+        Arrays {
+            list: List::Many(tensors, None),
+        }
     }
 
     /// Puts tensors that were given by name into the order of `names`; by position they stay as they are.
@@ -343,14 +382,27 @@ impl<'a> Arrays<'a> {
         }
         if self.tensors().len() != names.len() {
             let got = format!("{} arrays", self.tensors().len());
-            return Err(Error::Shape { owner: what.into(), want: format!("{} arrays ({})", names.len(), names.join(", ")), got });
+            return Err(Error::Shape {
+                owner: what.into(),
+                want: format!("{} arrays ({})", names.len(), names.join(", ")),
+                got,
+            });
         }
-        let List::Many(tensors, Some(given)) = self.list else { return Ok(self) };
+        let List::Many(tensors, Some(given)) = self.list else {
+            return Ok(self);
+        };
         let mut tensors: Vec<_> = tensors.into_iter().map(Some).collect();
         let mut sorted = Vec::with_capacity(names.len());
         for name in names {
-            let found = given.iter().position(|g| g == name).and_then(|i| tensors[i].take());
-            sorted.push(found.ok_or_else(|| Error::data(what, format!("no array named `{name}` was given")))?);
+            let found = given
+                .iter()
+                .position(|g| g == name)
+                .and_then(|i| tensors[i].take());
+            sorted.push(
+                found.ok_or_else(|| {
+                    Error::data(what, format!("no array named `{name}` was given"))
+                })?,
+            );
         }
         Ok(Arrays::many(sorted))
     }
@@ -364,7 +416,9 @@ pub trait IntoArrays<'a> {
 
 impl<'a, T: ToTensor + ?Sized> IntoArrays<'a> for &'a T {
     fn into_arrays(self) -> Result<Arrays<'a>> {
-        Ok(Arrays { list: List::One([self.to_tensor()?]) })
+        Ok(Arrays {
+            list: List::One([self.to_tensor()?]),
+        })
     }
 }
 
@@ -382,15 +436,24 @@ impl<'a> IntoArrays<'a> for Vec<Tensor<'a>> {
 
 impl<'a, T: ToTensor + ?Sized, const N: usize> IntoArrays<'a> for [&'a T; N] {
     fn into_arrays(self) -> Result<Arrays<'a>> {
-        Ok(Arrays::many(self.into_iter().map(|a| a.to_tensor()).collect::<Result<_>>()?))
+        Ok(Arrays::many(
+            self.into_iter()
+                .map(|a| a.to_tensor())
+                .collect::<Result<_>>()?,
+        ))
     }
 }
 
 impl<'a, T: ToTensor + ?Sized, const N: usize> IntoArrays<'a> for [(&str, &'a T); N] {
     fn into_arrays(self) -> Result<Arrays<'a>> {
         let names = self.iter().map(|(name, _)| name.to_string()).collect();
-        let tensors = self.into_iter().map(|(_, a)| a.to_tensor()).collect::<Result<_>>()?;
-        Ok(Arrays { list: List::Many(tensors, Some(names)) })
+        let tensors = self
+            .into_iter()
+            .map(|(_, a)| a.to_tensor())
+            .collect::<Result<_>>()?;
+        Ok(Arrays {
+            list: List::Many(tensors, Some(names)),
+        })
     }
 }
 
@@ -432,13 +495,20 @@ mod tests {
         let sorted = given.clone().ordered("x", &["a", "b"]).unwrap();
         assert_eq!(sorted.tensors()[0].data(), [1.0]);
         assert!(given.clone().ordered("x", &["a"]).is_err());
-        assert_eq!(given.ordered("x", &["a", "c"]).unwrap_err().to_string(), "unknown name in x `b` (did you mean `a`?); known: a, c");
+        assert_eq!(
+            given.ordered("x", &["a", "c"]).unwrap_err().to_string(),
+            "unknown name in x `b` (did you mean `a`?); known: a, c"
+        );
     }
 
     #[test]
     fn fixed_rank_views() {
         let data = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
-        let view = View { data: &data, shape: &[3], batch: 2 };
+        let view = View {
+            data: &data,
+            shape: &[3],
+            batch: 2,
+        };
         assert_eq!(view.nd::<2>()[[1, 0]], 4.0);
         assert_eq!((view.rows(), view.cols()), (2, 3));
     }

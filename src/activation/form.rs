@@ -8,9 +8,37 @@ use crate::float::Float;
 
 /// Keras's function names, aliases behind the slash.
 const NAMES: [&str; 31] = [
-    "linear", "relu", "leaky_relu", "relu6", "softmax", "log_softmax", "elu", "selu", "celu", "softplus", "softsign", "sigmoid",
-    "hard_sigmoid", "log_sigmoid", "sparse_sigmoid", "silu", "swish", "hard_silu", "hard_swish", "gelu", "mish", "tanh", "hard_tanh",
-    "tanh_shrink", "hard_shrink", "soft_shrink", "threshold", "exponential", "sparse_plus", "squareplus", "sparsemax",
+    "linear",
+    "relu",
+    "leaky_relu",
+    "relu6",
+    "softmax",
+    "log_softmax",
+    "elu",
+    "selu",
+    "celu",
+    "softplus",
+    "softsign",
+    "sigmoid",
+    "hard_sigmoid",
+    "log_sigmoid",
+    "sparse_sigmoid",
+    "silu",
+    "swish",
+    "hard_silu",
+    "hard_swish",
+    "gelu",
+    "mish",
+    "tanh",
+    "hard_tanh",
+    "tanh_shrink",
+    "hard_shrink",
+    "soft_shrink",
+    "threshold",
+    "exponential",
+    "sparse_plus",
+    "squareplus",
+    "sparsemax",
 ];
 
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
@@ -21,7 +49,9 @@ fn by_name(name: &str) -> Option<Activation> {
     Some(match name {
         "linear" => Activation::Linear,
         "relu" => Activation::RELU,
-        "leaky_relu" => Activation::LeakyRelu { negative_slope: 0.2 },
+        "leaky_relu" => Activation::LeakyRelu {
+            negative_slope: 0.2,
+        },
         "relu6" => Activation::Relu6,
         "softmax" => Activation::Softmax,
         "log_softmax" => Activation::LogSoftmax,
@@ -43,7 +73,10 @@ fn by_name(name: &str) -> Option<Activation> {
         "tanh_shrink" => Activation::TanhShrink,
         "hard_shrink" => Activation::HardShrink { threshold: 0.5 },
         "soft_shrink" => Activation::SoftShrink { threshold: 0.5 },
-        "threshold" => Activation::Threshold { threshold: 0.0, default_value: 0.0 },
+        "threshold" => Activation::Threshold {
+            threshold: 0.0,
+            default_value: 0.0,
+        },
         "exponential" => Activation::Exponential,
         "sparse_plus" => Activation::SparsePlus,
         "squareplus" => Activation::Squareplus { b: 4.0 },
@@ -55,7 +88,10 @@ fn by_name(name: &str) -> Option<Activation> {
 impl Activation {
     /// Every activation with Keras's default arguments, once.
     pub fn all() -> Vec<Activation> {
-        names().filter(|n| !["swish", "hard_swish"].contains(n)).filter_map(by_name).collect()
+        names()
+            .filter(|n| !["swish", "hard_swish"].contains(n))
+            .filter_map(by_name)
+            .collect()
     }
 
     /// Keras's name of the function.
@@ -116,10 +152,17 @@ impl Serialize for Activation {
             return serializer.serialize_str(self.name());
         }
         let value = match *self {
-            Activation::Relu { negative_slope, max_value, threshold } => {
-                layer("ReLU", json!({"max_value": max_value, "negative_slope": negative_slope, "threshold": threshold}))
+            Activation::Relu {
+                negative_slope,
+                max_value,
+                threshold,
+            } => layer(
+                "ReLU",
+                json!({"max_value": max_value, "negative_slope": negative_slope, "threshold": threshold}),
+            ),
+            Activation::LeakyRelu { negative_slope } => {
+                layer("LeakyReLU", json!({"negative_slope": negative_slope}))
             }
-            Activation::LeakyRelu { negative_slope } => layer("LeakyReLU", json!({"negative_slope": negative_slope})),
             Activation::Elu { alpha } => layer("ELU", json!({"alpha": alpha})),
             // No Keras layer takes their arguments, so none of Keras's files can hold them: the name says most.
             _ => Value::from(self.name()),
@@ -137,16 +180,22 @@ impl<'de> Deserialize<'de> for Activation {
 fn read(value: &Value) -> Result<Activation, String> {
     match value {
         Value::Null => Ok(Activation::Linear),
-        Value::String(name) => by_name(name).ok_or_else(|| crate::Error::unknown("activation", name, names()).to_string()),
+        Value::String(name) => by_name(name)
+            .ok_or_else(|| crate::Error::unknown("activation", name, names()).to_string()),
         Value::Object(object) => {
-            let class = object.get("class_name").and_then(Value::as_str).ok_or("activation: an object without `class_name`")?;
+            let class = object
+                .get("class_name")
+                .and_then(Value::as_str)
+                .ok_or("activation: an object without `class_name`")?;
             match (class, object.get("config").unwrap_or(&Value::Null)) {
                 ("function", name @ Value::String(_)) => read(name),
                 (class, Value::Object(config)) => read_layer(class, config),
                 (class, _) => Err(format!("activation: `{class}` without a `config` object")),
             }
         }
-        other => Err(format!("activation: expected a name or an object, got {other}")),
+        other => Err(format!(
+            "activation: expected a name or an object, got {other}"
+        )),
     }
 }
 
@@ -154,7 +203,10 @@ fn read(value: &Value) -> Result<Activation, String> {
 fn read_layer(class: &str, config: &crate::config::Config) -> Result<Activation, String> {
     let number = |key: &str, default: Float| match config.get(key) {
         None | Some(Value::Null) => Ok(default),
-        Some(v) => v.as_f64().map(|v| v as Float).ok_or_else(|| format!("activation: `{key}`: expected a number, got {v}")),
+        Some(v) => v
+            .as_f64()
+            .map(|v| v as Float)
+            .ok_or_else(|| format!("activation: `{key}`: expected a number, got {v}")),
     };
     Ok(match class {
         "ReLU" => Activation::Relu {
@@ -166,12 +218,27 @@ fn read_layer(class: &str, config: &crate::config::Config) -> Result<Activation,
             threshold: number("threshold", 0.0)?,
         },
         // Keras 2 called the slope `alpha`.
-        "LeakyReLU" => Activation::LeakyRelu { negative_slope: number(if config.contains_key("alpha") { "alpha" } else { "negative_slope" }, 0.3)? },
-        "ELU" => Activation::Elu { alpha: number("alpha", 1.0)? },
+        "LeakyReLU" => Activation::LeakyRelu {
+            negative_slope: number(
+                if config.contains_key("alpha") {
+                    "alpha"
+                } else {
+                    "negative_slope"
+                },
+                0.3,
+            )?,
+        },
+        "ELU" => Activation::Elu {
+            alpha: number("alpha", 1.0)?,
+        },
         "Softmax" => match config.get("axis") {
             None | Some(Value::Null) => Activation::Softmax,
             Some(axis) if axis.as_i64() == Some(-1) => Activation::Softmax,
-            Some(axis) => return Err(format!("activation: Softmax over axis {axis}; within a layer only -1 is possible")),
+            Some(axis) => {
+                return Err(format!(
+                    "activation: Softmax over axis {axis}; within a layer only -1 is possible"
+                ));
+            }
         },
         "Activation" => return read(config.get("activation").unwrap_or(&Value::Null)),
         other => return Err(crate::Error::unknown("activation", other, names()).to_string()),
@@ -185,12 +252,22 @@ mod tests {
     #[test]
     fn json_round_trip() {
         let mut all = Activation::all();
-        all.push(Activation::LeakyRelu { negative_slope: 0.25 });
-        all.push(Activation::Relu { negative_slope: 0.5, max_value: Some(2.0), threshold: 0.25 });
+        all.push(Activation::LeakyRelu {
+            negative_slope: 0.25,
+        });
+        all.push(Activation::Relu {
+            negative_slope: 0.5,
+            max_value: Some(2.0),
+            threshold: 0.25,
+        });
         all.push(Activation::Elu { alpha: 0.5 });
         for activation in all {
             let json = serde_json::to_value(&activation).unwrap();
-            assert_eq!(serde_json::from_value::<Activation>(json.clone()).unwrap(), activation, "{json}");
+            assert_eq!(
+                serde_json::from_value::<Activation>(json.clone()).unwrap(),
+                activation,
+                "{json}"
+            );
         }
     }
 
@@ -199,14 +276,27 @@ mod tests {
         for (json, want) in [
             (json!(null), Activation::Linear),
             (json!("swish"), Activation::Silu),
-            (json!({"module": "builtins", "class_name": "function", "config": "relu", "registered_name": "function"}), Activation::RELU),
-            (json!({"class_name": "LeakyReLU", "config": {"alpha": 0.5}}), Activation::LeakyRelu { negative_slope: 0.5 }),
+            (
+                json!({"module": "builtins", "class_name": "function", "config": "relu", "registered_name": "function"}),
+                Activation::RELU,
+            ),
+            (
+                json!({"class_name": "LeakyReLU", "config": {"alpha": 0.5}}),
+                Activation::LeakyRelu {
+                    negative_slope: 0.5,
+                },
+            ),
         ] {
             assert_eq!(serde_json::from_value::<Activation>(json).unwrap(), want);
         }
-        let e = serde_json::from_value::<Activation>(json!("rleu")).unwrap_err().to_string();
+        let e = serde_json::from_value::<Activation>(json!("rleu"))
+            .unwrap_err()
+            .to_string();
         assert!(e.contains("did you mean `relu`"), "{e}");
         assert!(serde_json::from_value::<Activation>(json!(3)).is_err());
-        assert!(serde_json::from_value::<Activation>(json!({"class_name": "Lambda", "config": {}})).is_err());
+        assert!(
+            serde_json::from_value::<Activation>(json!({"class_name": "Lambda", "config": {}}))
+                .is_err()
+        );
     }
 }

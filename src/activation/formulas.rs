@@ -53,13 +53,21 @@ impl Pointwise for Leaky {
 
 /// `relu` with all of Keras's arguments: `clip(x, 0, max_value)` above the threshold, below it `-negative_slope (threshold - x)`.
 #[derive(Clone, Copy)]
-pub struct Rectifier { pub slope: Float, pub max: Float, pub threshold: Float }
+pub struct Rectifier {
+    pub slope: Float,
+    pub max: Float,
+    pub threshold: Float,
+}
 
 impl Pointwise for Rectifier {
     #[inline(always)]
     fn value<const FMA: bool>(self, x: Float) -> Float {
         if x > self.threshold {
-            let x = if x < 0.0 && self.max < Float::INFINITY { 0.0 } else { x };
+            let x = if x < 0.0 && self.max < Float::INFINITY {
+                0.0
+            } else {
+                x
+            };
             if x > self.max { self.max } else { x }
         } else {
             self.slope * (x - self.threshold)
@@ -100,7 +108,11 @@ pub struct Elu(pub Float);
 impl Pointwise for Elu {
     #[inline(always)]
     fn value<const FMA: bool>(self, x: Float) -> Float {
-        if x > 0.0 { x } else { self.0 * math::expm1::<FMA>(x) }
+        if x > 0.0 {
+            x
+        } else {
+            self.0 * math::expm1::<FMA>(x)
+        }
     }
 
     #[inline(always)]
@@ -116,12 +128,20 @@ pub struct Selu;
 impl Pointwise for Selu {
     #[inline(always)]
     fn value<const FMA: bool>(self, x: Float) -> Float {
-        if x > 0.0 { SELU_SCALE * x } else { SELU_SCALE * SELU_ALPHA * math::expm1::<FMA>(x) }
+        if x > 0.0 {
+            SELU_SCALE * x
+        } else {
+            SELU_SCALE * SELU_ALPHA * math::expm1::<FMA>(x)
+        }
     }
 
     #[inline(always)]
     fn slope<const FMA: bool>(self, y: Float) -> Float {
-        if y < 0.0 { y + SELU_SCALE * SELU_ALPHA } else { SELU_SCALE }
+        if y < 0.0 {
+            y + SELU_SCALE * SELU_ALPHA
+        } else {
+            SELU_SCALE
+        }
     }
 }
 
@@ -132,7 +152,11 @@ pub struct Celu(pub Float);
 impl Pointwise for Celu {
     #[inline(always)]
     fn value<const FMA: bool>(self, x: Float) -> Float {
-        if x > 0.0 { x } else { self.0 * math::expm1::<FMA>(x / self.0) }
+        if x > 0.0 {
+            x
+        } else {
+            self.0 * math::expm1::<FMA>(x / self.0)
+        }
     }
 
     #[inline(always)]
@@ -170,7 +194,7 @@ impl Pointwise for Softsign {
     #[inline(always)]
     fn slope<const FMA: bool>(self, x: Float) -> Float {
         let d = 1.0 + x.abs();
-1.0 / (d * d)
+        1.0 / (d * d)
     }
 }
 
@@ -251,7 +275,7 @@ impl Pointwise for Silu {
     #[inline(always)]
     fn slope<const FMA: bool>(self, x: Float) -> Float {
         let s = math::sigmoid::<FMA>(x);
-s + x * s * (1.0 - s)
+        s + x * s * (1.0 - s)
     }
 }
 
@@ -268,7 +292,7 @@ impl Pointwise for HardSilu {
     #[inline(always)]
     fn slope<const FMA: bool>(self, x: Float) -> Float {
         let inside = x > -3.0 && x < 3.0;
-HardSigmoid.value::<FMA>(x) + if inside { x / 6.0 } else { 0.0 }
+        HardSigmoid.value::<FMA>(x) + if inside { x / 6.0 } else { 0.0 }
     }
 }
 
@@ -285,7 +309,7 @@ impl Pointwise for Gelu {
     #[inline(always)]
     fn slope<const FMA: bool>(self, x: Float) -> Float {
         let density = math::exp_nonpositive::<FMA>(-0.5 * x * x) * SQRT_HALF * FRAC_1_SQRT_PI;
-normal::<FMA>(x) + x * density
+        normal::<FMA>(x) + x * density
     }
 }
 
@@ -302,9 +326,9 @@ impl Pointwise for GeluTanh {
     #[inline(always)]
     fn slope<const FMA: bool>(self, x: Float) -> Float {
         let square = x * x;
-let s = math::sigmoid::<FMA>(TWICE_SQRT_2_PI * x * (1.0 + 0.044715 * square));
-let bell = s * (1.0 - s);
-s + x * bell * TWICE_SQRT_2_PI * (1.0 + 0.134145 * square)
+        let s = math::sigmoid::<FMA>(TWICE_SQRT_2_PI * x * (1.0 + 0.044715 * square));
+        let bell = s * (1.0 - s);
+        s + x * bell * TWICE_SQRT_2_PI * (1.0 + 0.134145 * square)
     }
 }
 
@@ -316,16 +340,16 @@ impl Pointwise for Mish {
     #[inline(always)]
     fn value<const FMA: bool>(self, x: Float) -> Float {
         let e = math::exp::<FMA>(if x > 20.0 { 20.0 } else { x });
-let n = e * (e + 2.0);
-x * (n / (n + 2.0))
+        let n = e * (e + 2.0);
+        x * (n / (n + 2.0))
     }
 
     #[inline(always)]
     fn slope<const FMA: bool>(self, x: Float) -> Float {
         let e = math::exp::<FMA>(if x > 20.0 { 20.0 } else { x });
-let n = e * (e + 2.0);
-let d = 1.0 / (n + 2.0);
-n * d + 4.0 * x * (e * d) * ((1.0 + e) * d)
+        let n = e * (e + 2.0);
+        let d = 1.0 / (n + 2.0);
+        n * d + 4.0 * x * (e * d) * ((1.0 + e) * d)
     }
 }
 
@@ -358,7 +382,7 @@ impl Pointwise for TanhShrink {
     #[inline(always)]
     fn slope<const FMA: bool>(self, x: Float) -> Float {
         let t = math::tanh::<FMA>(x);
-t * t
+        t * t
     }
 }
 
@@ -385,7 +409,11 @@ pub struct SoftShrink(pub Float);
 impl Pointwise for SoftShrink {
     #[inline(always)]
     fn value<const FMA: bool>(self, x: Float) -> Float {
-        if x.abs() <= self.0 { 0.0 } else { x - self.0.copysign(x) }
+        if x.abs() <= self.0 {
+            0.0
+        } else {
+            x - self.0.copysign(x)
+        }
     }
 
     #[inline(always)]
@@ -396,7 +424,10 @@ impl Pointwise for SoftShrink {
 
 /// `x` above the threshold, else the default value.
 #[derive(Clone, Copy)]
-pub struct Threshold { pub threshold: Float, pub default: Float }
+pub struct Threshold {
+    pub threshold: Float,
+    pub default: Float,
+}
 
 impl Pointwise for Threshold {
     #[inline(always)]
@@ -418,8 +449,8 @@ impl Pointwise for SparsePlus {
     #[inline(always)]
     fn value<const FMA: bool>(self, x: Float) -> Float {
         let root = 0.5 * (x + 1.0);
-let inside = if x <= -1.0 { 0.0 } else { root * root };
-if x >= 1.0 { x } else { inside }
+        let inside = if x <= -1.0 { 0.0 } else { root * root };
+        if x >= 1.0 { x } else { inside }
     }
 
     #[inline(always)]

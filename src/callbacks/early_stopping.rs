@@ -124,7 +124,11 @@ impl EarlyStopping {
 
     /// Whether `value` is better than `than` by more than `min_delta`. NaN is never better.
     fn better(&self, value: f64, than: f64) -> bool {
-        if self.mode.more_is_better(&self.monitor) { value - self.min_delta > than } else { value + self.min_delta < than }
+        if self.mode.more_is_better(&self.monitor) {
+            value - self.min_delta > than
+        } else {
+            value + self.min_delta < than
+        }
     }
 }
 
@@ -136,7 +140,17 @@ impl MonitorMode {
             MonitorMode::Max => true,
             MonitorMode::Auto => {
                 let name = monitor.strip_prefix("val_").unwrap_or(monitor);
-                let up = ["accuracy", "acc", "auc", "precision", "recall", "f1_score", "fbeta_score", "r2_score", "iou"];
+                let up = [
+                    "accuracy",
+                    "acc",
+                    "auc",
+                    "precision",
+                    "recall",
+                    "f1_score",
+                    "fbeta_score",
+                    "r2_score",
+                    "iou",
+                ];
                 !name.ends_with("loss") && up.iter().any(|u| name.contains(u))
             }
         }
@@ -149,9 +163,18 @@ impl Callback for EarlyStopping {
         Ok(())
     }
 
-    fn on_epoch_end(&mut self, epoch: usize, logs: &mut Logs, cx: &mut TrainContext<'_>) -> Result<()> {
+    fn on_epoch_end(
+        &mut self,
+        epoch: usize,
+        logs: &mut Logs,
+        cx: &mut TrainContext<'_>,
+    ) -> Result<()> {
         let Some(value) = logs.get(&self.monitor) else {
-            return Err(Error::unknown("value for EarlyStopping to monitor", &self.monitor, logs.names()));
+            return Err(Error::unknown(
+                "value for EarlyStopping to monitor",
+                &self.monitor,
+                logs.names(),
+            ));
         };
         if epoch < self.start_from_epoch {
             return Ok(());
@@ -162,7 +185,10 @@ impl Callback for EarlyStopping {
             if self.restore_best_weights {
                 self.best_weights = Some(cx.model.snapshot());
             }
-            if self.baseline.is_none_or(|baseline| self.better(value, baseline)) {
+            if self
+                .baseline
+                .is_none_or(|baseline| self.better(value, baseline))
+            {
                 self.wait = 0;
             }
             return Ok(());

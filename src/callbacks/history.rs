@@ -29,7 +29,10 @@ impl History {
 
     /// The values of one name (`"loss"`, `"val_accuracy"`), an epoch each.
     pub fn get(&self, name: &str) -> Option<&[f64]> {
-        self.columns.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_slice())
+        self.columns
+            .iter()
+            .find(|(n, _)| n == name)
+            .map(|(_, v)| v.as_slice())
     }
 
     /// The last value of one name.

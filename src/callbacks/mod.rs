@@ -44,12 +44,22 @@ pub trait Callback: Send {
     }
 
     /// After a batch, if [`wants_batches`](Self::wants_batches). `logs` holds the running means of the epoch.
-    fn on_batch_end(&mut self, _batch: usize, _logs: &Logs, _cx: &mut TrainContext<'_>) -> Result<()> {
+    fn on_batch_end(
+        &mut self,
+        _batch: usize,
+        _logs: &Logs,
+        _cx: &mut TrainContext<'_>,
+    ) -> Result<()> {
         Ok(())
     }
 
     /// After an epoch and its validation. What is added to `logs` appears in the history.
-    fn on_epoch_end(&mut self, _epoch: usize, _logs: &mut Logs, _cx: &mut TrainContext<'_>) -> Result<()> {
+    fn on_epoch_end(
+        &mut self,
+        _epoch: usize,
+        _logs: &mut Logs,
+        _cx: &mut TrainContext<'_>,
+    ) -> Result<()> {
         Ok(())
     }
 
@@ -74,7 +84,12 @@ impl<C: Callback + ?Sized> Callback for &mut C {
     fn on_batch_end(&mut self, batch: usize, logs: &Logs, cx: &mut TrainContext<'_>) -> Result<()> {
         (**self).on_batch_end(batch, logs, cx)
     }
-    fn on_epoch_end(&mut self, epoch: usize, logs: &mut Logs, cx: &mut TrainContext<'_>) -> Result<()> {
+    fn on_epoch_end(
+        &mut self,
+        epoch: usize,
+        logs: &mut Logs,
+        cx: &mut TrainContext<'_>,
+    ) -> Result<()> {
         (**self).on_epoch_end(epoch, logs, cx)
     }
     fn on_train_end(&mut self, cx: &mut TrainContext<'_>) -> Result<()> {
@@ -143,7 +158,12 @@ impl std::fmt::Display for Logs {
     /// `loss: 0.1234 - accuracy: 0.9876`
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         for (i, (name, value)) in self.iter().enumerate() {
-            write!(f, "{}{name}: {}", if i > 0 { " - " } else { "" }, progress::number(value))?;
+            write!(
+                f,
+                "{}{name}: {}",
+                if i > 0 { " - " } else { "" },
+                progress::number(value)
+            )?;
         }
         Ok(())
     }

@@ -67,7 +67,13 @@ impl Progress {
             Verbose::Auto | Verbose::Bar if std::io::stdout().is_terminal() => Style::Bar,
             Verbose::Auto | Verbose::Bar => Style::Line,
         };
-        Progress { style, steps, start: Instant::now(), drawn: None, width: 0 }
+        Progress {
+            style,
+            steps,
+            start: Instant::now(),
+            drawn: None,
+            width: 0,
+        }
     }
 
     /// An epoch begins. `of` is the number of epochs, or 0 outside of training.
@@ -97,8 +103,18 @@ impl Progress {
             Style::Silent => {}
             Style::Bar => self.draw(&bar_line(self.steps, self.steps, time, logs), true),
             Style::Line => {
-                let head = if of > 0 { format!("Epoch {}/{of} - ", epoch + 1) } else { String::new() };
-                println!("{head}{}/{} - {} - {} - {logs}", self.steps, self.steps, whole(time), per_step(time, self.steps));
+                let head = if of > 0 {
+                    format!("Epoch {}/{of} - ", epoch + 1)
+                } else {
+                    String::new()
+                };
+                println!(
+                    "{head}{}/{} - {} - {} - {logs}",
+                    self.steps,
+                    self.steps,
+                    whole(time),
+                    per_step(time, self.steps)
+                );
             }
         }
     }
@@ -115,7 +131,10 @@ impl Progress {
 }
 
 fn bar_line(step: usize, steps: usize, time: Duration, logs: &Logs) -> String {
-    let filled = (step * WIDTH).checked_div(steps).unwrap_or(WIDTH).min(WIDTH);
+    let filled = (step * WIDTH)
+        .checked_div(steps)
+        .unwrap_or(WIDTH)
+        .min(WIDTH);
     let width = steps.to_string().len();
     let (full, empty) = ("━".repeat(filled), "─".repeat(WIDTH - filled));
     let clock = if step < steps {
@@ -124,7 +143,10 @@ fn bar_line(step: usize, steps: usize, time: Duration, logs: &Logs) -> String {
     } else {
         whole(time)
     };
-    format!("{step:>width$}/{steps} {full}{empty} {clock} {} - {logs}", per_step(time, step))
+    format!(
+        "{step:>width$}/{steps} {full}{empty} {clock} {} - {logs}",
+        per_step(time, step)
+    )
 }
 
 fn whole(time: Duration) -> String {
@@ -146,7 +168,11 @@ fn per_step(time: Duration, steps: usize) -> String {
 
 /// Four decimals, or scientific where they would show nothing: as Keras prints.
 pub(crate) fn number(value: f64) -> String {
-    if value == 0.0 || !value.is_finite() || (value.abs() >= 1e-3 && value.abs() < 1e7) { format!("{value:.4}") } else { format!("{value:.4e}") }
+    if value == 0.0 || !value.is_finite() || (value.abs() >= 1e-3 && value.abs() < 1e7) {
+        format!("{value:.4}")
+    } else {
+        format!("{value:.4e}")
+    }
 }
 
 #[cfg(test)]
@@ -162,7 +188,10 @@ mod tests {
             bar_line(4, 8, Duration::from_millis(400), &logs),
             "4/8 ━━━━━━━━━━────────── 0:00 100ms/step - loss: 0.2500 - val_loss: 1.0000e-5"
         );
-        assert!(bar_line(8, 8, Duration::from_secs(2), &logs).starts_with("8/8 ━━━━━━━━━━━━━━━━━━━━ 2s 250ms/step"));
+        assert!(
+            bar_line(8, 8, Duration::from_secs(2), &logs)
+                .starts_with("8/8 ━━━━━━━━━━━━━━━━━━━━ 2s 250ms/step")
+        );
         assert_eq!(per_step(Duration::from_micros(320), 32), "10us/step");
     }
 }

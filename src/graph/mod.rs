@@ -90,38 +90,74 @@ impl Graph {
     ///
     /// # Errors
     /// If the layer refuses the shapes or its own arguments, or the name is taken.
-    pub fn add_layer(&mut self, layer: &LayerRef, name: &str, input_shapes: &[Shape]) -> Result<usize> {
+    pub fn add_layer(
+        &mut self,
+        layer: &LayerRef,
+        name: &str,
+        input_shapes: &[Shape],
+    ) -> Result<usize> {
         if self.entries.iter().any(|e| e.name == name) {
-            return Err(Error::Model(format!("two layers are named `{name}`; names must be unique within a model")));
+            return Err(Error::Model(format!(
+                "two layers are named `{name}`; names must be unique within a model"
+            )));
         }
         let named = |e: Error| e.owned_by(name);
         layer.layer.output_shape(input_shapes).map_err(named)?;
         let weights = layer.layer.weights(input_shapes).map_err(named)?;
-        let (params_start, state_start) = (self.params_len.next_multiple_of(ALIGN), self.state_len.next_multiple_of(ALIGN));
+        let (params_start, state_start) = (
+            self.params_len.next_multiple_of(ALIGN),
+            self.state_len.next_multiple_of(ALIGN),
+        );
         let (mut params_end, mut state_end) = (params_start, state_start);
         let (mut param_lens, mut state_lens) = (Vec::new(), Vec::new());
         let first_var = self.vars.len();
         for weight in weights {
-            weight.init.check(&format!("{}_initializer", weight.name)).map_err(named)?;
+            weight
+                .init
+                .check(&format!("{}_initializer", weight.name))
+                .map_err(named)?;
             if let Some(r) = &weight.regularizer {
-                r.check(&format!("{}_regularizer", weight.name)).map_err(named)?;
+                r.check(&format!("{}_regularizer", weight.name))
+                    .map_err(named)?;
             }
             if let Some(c) = &weight.constraint {
-                c.check(&format!("{}_constraint", weight.name)).map_err(named)?;
+                c.check(&format!("{}_constraint", weight.name))
+                    .map_err(named)?;
             }
-            let too_large = || Error::arg(weight.name, "a weight that fits memory", format!("shape {}", weight.shape)).owned_by(name);
-            let len = weight.shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d)).ok_or_else(too_large)?;
+            let too_large = || {
+                Error::arg(
+                    weight.name,
+                    "a weight that fits memory",
+                    format!("shape {}", weight.shape),
+                )
+                .owned_by(name)
+            };
+            let len = weight
+                .shape
+                .iter()
+                .try_fold(1usize, |n, &d| n.checked_mul(d))
+                .ok_or_else(too_large)?;
             let (end, lens) = match weight.kind {
                 Kind::Trainable => (&mut params_end, &mut param_lens),
                 Kind::State => (&mut state_end, &mut state_lens),
             };
             let start = *end;
-            *end = end.checked_add(len).filter(|n| *n <= isize::MAX as usize / 64).ok_or_else(too_large)?;
+            *end = end
+                .checked_add(len)
+                .filter(|n| *n <= isize::MAX as usize / 64)
+                .ok_or_else(too_large)?;
             lens.push(len);
-            self.vars.push(Var { entry: self.entries.len(), range: start..*end, weight });
+            self.vars.push(Var {
+                entry: self.entries.len(),
+                range: start..*end,
+                weight,
+            });
         }
         (self.params_len, self.state_len) = (params_end, state_end);
-        let activity_regularizer = layer.activity_regularizer.clone().or_else(|| layer.layer.activity_regularizer().cloned());
+        let activity_regularizer = layer
+            .activity_regularizer
+            .clone()
+            .or_else(|| layer.layer.activity_regularizer().cloned());
         if let Some(r) = &activity_regularizer {
             r.check("activity_regularizer").map_err(named)?;
         }
@@ -146,23 +182,45 @@ impl Graph {
     /// If the layer refuses the shapes, or its weights would have other shapes than at its first call.
     pub fn call(&mut self, entry: usize, inputs: &[usize]) -> Result<Vec<usize>> {
         let shapes: Vec<Shape> = inputs.iter().map(|&v| self.values[v].clone()).collect();
-        let Entry { layer, name, input_shapes, .. } = &self.entries[entry];
+        let Entry {
+            layer,
+            name,
+            input_shapes,
+            ..
+        } = &self.entries[entry];
         let named = |e: Error| e.owned_by(name);
         let mut outputs = vec![layer.output_shape(&shapes).map_err(named)?];
         outputs.extend(layer.more_outputs(&shapes).map_err(named)?);
         if shapes != *input_shapes {
             let weights = layer.weights(&shapes).map_err(named)?;
-            let same = self.vars[self.entries[entry].vars.clone()].iter().map(|v| v.weight.shape).eq(weights.iter().map(|w| w.shape));
+            let same = self.vars[self.entries[entry].vars.clone()]
+                .iter()
+                .map(|v| v.weight.shape)
+                .eq(weights.iter().map(|w| w.shape));
             if !same {
-                let list = |s: &[Shape]| s.iter().map(Shape::to_string).collect::<Vec<_>>().join(", ");
-                return Err(Error::shape(format!("{} as at its first call", list(input_shapes)), list(&shapes)).owned_by(name));
+                let list = |s: &[Shape]| {
+                    s.iter()
+                        .map(Shape::to_string)
+                        .collect::<Vec<_>>()
+                        .join(", ")
+                };
+                return Err(Error::shape(
+                    format!("{} as at its first call", list(input_shapes)),
+                    list(&shapes),
+                )
+                .owned_by(name));
             }
         }
         let layer = layer.clone();
         let first = self.values.len();
         self.values.extend(outputs);
         let outputs: Vec<usize> = (first..self.values.len()).collect();
-        self.nodes.push(Node { layer, entry, inputs: inputs.to_vec(), outputs: outputs.clone() });
+        self.nodes.push(Node {
+            layer,
+            entry,
+            inputs: inputs.to_vec(),
+            outputs: outputs.clone(),
+        });
         Ok(outputs)
     }
 
@@ -170,7 +228,11 @@ impl Graph {
     pub fn count_params(&self) -> (usize, usize) {
         self.vars.iter().fold((0, 0), |(t, n), v| {
             let len = v.range.len();
-            if v.weight.kind == Kind::Trainable && self.entries[v.entry].trainable { (t + len, n) } else { (t, n + len) }
+            if v.weight.kind == Kind::Trainable && self.entries[v.entry].trainable {
+                (t + len, n)
+            } else {
+                (t, n + len)
+            }
         })
     }
 
@@ -179,9 +241,14 @@ impl Graph {
     /// `None` where the output does not end in one, or where its value is used elsewhere as well.
     pub fn with_logits(&self, output: usize) -> Option<(Graph, Activation)> {
         let value = self.outputs[output];
-        let used = self.nodes.iter().any(|n| n.inputs.contains(&value)) || self.outputs.iter().filter(|&&v| v == value).count() > 1;
+        let used = self.nodes.iter().any(|n| n.inputs.contains(&value))
+            || self.outputs.iter().filter(|&&v| v == value).count() > 1;
         let at = self.nodes.iter().position(|n| n.outputs == [value])?;
-        if used || self.entries[self.nodes[at].entry].activity_regularizer.is_some() {
+        if used
+            || self.entries[self.nodes[at].entry]
+                .activity_regularizer
+                .is_some()
+        {
             return None;
         }
         let mut graph = self.clone();

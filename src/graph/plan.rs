@@ -177,13 +177,36 @@ impl Plan {
             let entry = &graph.entries[node.entry];
             let x: Vec<Dims> = node.inputs.iter().map(|&v| self.dims[v]).collect();
             let contract = node.layer.contract();
-            let computes_mask = self.mask_rule(node.layer.as_ref(), contract.mask, &node.inputs, node.outputs[0]).map_err(|e| e.owned_by(&entry.name))?;
+            let computes_mask = self
+                .mask_rule(
+                    node.layer.as_ref(),
+                    contract.mask,
+                    &node.inputs,
+                    node.outputs[0],
+                )
+                .map_err(|e| e.owned_by(&entry.name))?;
             let in_place = contract.in_place && x[0].numel() == self.dims[node.outputs[0]].numel();
-            debug_assert!(in_place || !contract.in_place, "{}: in place with unequal sizes", entry.name);
-            let stats = self.stats_len..self.stats_len + if mode == Mode::Train { entry.state.len() } else { 0 };
+            debug_assert!(
+                in_place || !contract.in_place,
+                "{}: in place with unequal sizes",
+                entry.name
+            );
+            let stats = self.stats_len
+                ..self.stats_len
+                    + if mode == Mode::Train {
+                        entry.state.len()
+                    } else {
+                        0
+                    };
             self.stats_len = stats.end;
             self.batch_coupled |= contract.batch_coupled;
-            self.work += entry.params.len() * x[0].len().max(1) + node.outputs.iter().map(|&v| self.dims[v].numel()).sum::<usize>() * 4;
+            self.work += entry.params.len() * x[0].len().max(1)
+                + node
+                    .outputs
+                    .iter()
+                    .map(|&v| self.dims[v].numel())
+                    .sum::<usize>()
+                    * 4;
             self.steps.push(Step {
                 buffers: node.layer.buffers(&x),
                 layer: node.layer.clone(),
@@ -207,7 +230,13 @@ impl Plan {
     }
 
     /// Gives the output its mask; the index of a mask that the layer has to compute.
-    fn mask_rule(&mut self, layer: &dyn Layer, rule: MaskRule, inputs: &[usize], output: usize) -> Result<Option<usize>> {
+    fn mask_rule(
+        &mut self,
+        layer: &dyn Layer,
+        rule: MaskRule,
+        inputs: &[usize],
+        output: usize,
+    ) -> Result<Option<usize>> {
         let masks: Vec<Option<usize>> = inputs.iter().map(|&v| self.mask_of[v]).collect();
         match rule {
             MaskRule::Stop => Ok(None),
@@ -217,9 +246,15 @@ impl Plan {
             }
             MaskRule::Compute => {
                 let shapes: Vec<Shape> = inputs.iter().map(|&v| self.dims[v].into()).collect();
-                let masks: Vec<Option<Shape>> = masks.iter().map(|m| m.map(|m| self.masks[m].into())).collect();
-                let Some(shape) = layer.mask_shape(&shapes, &masks)? else { return Ok(None) };
-                self.masks.push(shape.known().expect("known inputs give a known mask"));
+                let masks: Vec<Option<Shape>> = masks
+                    .iter()
+                    .map(|m| m.map(|m| self.masks[m].into()))
+                    .collect();
+                let Some(shape) = layer.mask_shape(&shapes, &masks)? else {
+                    return Ok(None);
+                };
+                self.masks
+                    .push(shape.known().expect("known inputs give a known mask"));
                 self.mask_of[output] = Some(self.masks.len() - 1);
                 Ok(self.mask_of[output])
             }
@@ -232,8 +267,12 @@ impl Plan {
         let mut left: Vec<usize> = (0..self.dims.len()).map(readers).collect();
         let mut slots = Slots::default();
         for s in 0..self.steps.len() {
-            let (x, y) = (self.steps[s].inputs.first().copied(), self.steps[s].outputs[0]);
-            let merge = self.steps[s].in_place && x.is_some_and(|x| self.may_merge(s, x, left[x], readers(x), graph, mode));
+            let (x, y) = (
+                self.steps[s].inputs.first().copied(),
+                self.steps[s].outputs[0],
+            );
+            let merge = self.steps[s].in_place
+                && x.is_some_and(|x| self.may_merge(s, x, left[x], readers(x), graph, mode));
             self.steps[s].merged = merge;
             for (i, &v) in self.steps[s].outputs.iter().enumerate() {
                 let size = self.dims[v].numel();
@@ -262,22 +301,39 @@ impl Plan {
     /// Frees the slot of a value that nobody will read again.
     fn release(&self, v: usize, readers_left: usize, merged_into: usize, slots: &mut Slots) {
         let moved = merged_into != usize::MAX && self.places[merged_into] == self.places[v];
-        if let (Place::Slot(slot), 0, false, false) = (self.places[v], readers_left, self.outputs.contains(&v), moved) {
+        if let (Place::Slot(slot), 0, false, false) = (
+            self.places[v],
+            readers_left,
+            self.outputs.contains(&v),
+            moved,
+        ) {
             slots.give(slot);
         }
     }
 
     /// The merge rule: see `doc/architecture.md`.
-    fn may_merge(&self, s: usize, x: usize, readers_left: usize, readers: usize, graph: &Graph, mode: Mode) -> bool {
+    fn may_merge(
+        &self,
+        s: usize,
+        x: usize,
+        readers_left: usize,
+        readers: usize,
+        graph: &Graph,
+        mode: Mode,
+    ) -> bool {
         let used_once = self.steps[s].inputs.iter().filter(|&&v| v == x).count() == 1;
         if !used_once || self.outputs.contains(&x) || !matches!(self.places[x], Place::Slot(_)) {
             return false;
         }
-        let producer = self.steps[..s].iter().rfind(|p| p.outputs.contains(&x)).expect("a slot has a producer");
+        let producer = self.steps[..s]
+            .iter()
+            .rfind(|p| p.outputs.contains(&x))
+            .expect("a slot has a producer");
         match mode {
             Mode::Infer => readers_left == 1,
             Mode::Train => {
-                let reads_output = producer.layer.contract().reads_y || producer.activity_regularizer.is_some();
+                let reads_output =
+                    producer.layer.contract().reads_y || producer.activity_regularizer.is_some();
                 readers == 1 && !reads_output && !graph.nodes[s].layer.contract().reads_x
             }
         }
@@ -297,7 +353,8 @@ impl Plan {
             let entry = &graph.entries[self.steps[s].entry];
             let trains = entry.trainable && !entry.params.is_empty();
             let contract = self.steps[s].layer.contract();
-            let any = trains || (contract.differentiable && self.steps[s].inputs.iter().any(|&v| needs[v]));
+            let any = trains
+                || (contract.differentiable && self.steps[s].inputs.iter().any(|&v| needs[v]));
             if !any || !self.steps[s].outputs.iter().any(|&v| needs[v]) {
                 continue;
             }
@@ -320,14 +377,26 @@ impl Plan {
             self.place_input_gradients(s, contract.differentiable, &needs, &mut slots, &mut spares);
         }
         // Trained weights that no gradient reaches keep a zero gradient.
-        for (entry, _) in graph.entries.iter().zip(&seen).filter(|(e, seen)| e.trainable && !**seen && !e.params.is_empty()) {
+        for (entry, _) in graph
+            .entries
+            .iter()
+            .zip(&seen)
+            .filter(|(e, seen)| e.trainable && !**seen && !e.params.is_empty())
+        {
             self.zero_dw.push(entry.params.clone());
         }
         self.grad_slots = slots.sizes;
         self.spares = spares.sizes;
     }
 
-    fn place_input_gradients(&mut self, s: usize, differentiable: bool, needs: &[bool], slots: &mut Slots, spares: &mut Slots) {
+    fn place_input_gradients(
+        &mut self,
+        s: usize,
+        differentiable: bool,
+        needs: &[bool],
+        slots: &mut Slots,
+        spares: &mut Slots,
+    ) {
         let dy = self.grads[self.steps[s].outputs[0]].expect("placed");
         let mut borrowed = Vec::new();
         let mut kept = None;
@@ -362,8 +431,12 @@ impl Plan {
         let mut needs = vec![false; self.dims.len()];
         for step in &self.steps {
             let entry = &graph.entries[step.entry];
-            let trains = entry.trainable && graph.vars[entry.vars.clone()].iter().any(|v| v.weight.kind == Kind::Trainable);
-            let through = step.layer.contract().differentiable && step.inputs.iter().any(|&v| needs[v]);
+            let trains = entry.trainable
+                && graph.vars[entry.vars.clone()]
+                    .iter()
+                    .any(|v| v.weight.kind == Kind::Trainable);
+            let through =
+                step.layer.contract().differentiable && step.inputs.iter().any(|&v| needs[v]);
             if trains || through {
                 step.outputs.iter().for_each(|&v| needs[v] = true);
             }
@@ -378,7 +451,11 @@ fn concrete_shapes(graph: &Graph, inputs: &[Dims]) -> Result<Vec<Dims>> {
     for ((&v, &given), i) in graph.inputs.iter().zip(inputs).zip(0..) {
         if !graph.values[v].accepts(&given) {
             return Err(Error::Shape {
-                owner: if inputs.len() > 1 { format!("input {i}") } else { "input".into() },
+                owner: if inputs.len() > 1 {
+                    format!("input {i}")
+                } else {
+                    "input".into()
+                },
                 want: format!("shape {}", graph.values[v]),
                 got: Shape::from(given).to_string(),
             });
@@ -388,10 +465,20 @@ fn concrete_shapes(graph: &Graph, inputs: &[Dims]) -> Result<Vec<Dims>> {
     for node in &graph.nodes {
         let shapes: Vec<Shape> = node.inputs.iter().map(|&v| dims[v].into()).collect();
         let name = &graph.entries[node.entry].name;
-        let mut outputs = vec![node.layer.output_shape(&shapes).map_err(|e| e.owned_by(name))?];
-        outputs.extend(node.layer.more_outputs(&shapes).map_err(|e| e.owned_by(name))?);
+        let mut outputs = vec![
+            node.layer
+                .output_shape(&shapes)
+                .map_err(|e| e.owned_by(name))?,
+        ];
+        outputs.extend(
+            node.layer
+                .more_outputs(&shapes)
+                .map_err(|e| e.owned_by(name))?,
+        );
         for (&v, shape) in node.outputs.iter().zip(&outputs) {
-            dims[v] = shape.known().ok_or_else(|| Error::shape("known input sizes to give a known output size", shape).owned_by(name))?;
+            dims[v] = shape.known().ok_or_else(|| {
+                Error::shape("known input sizes to give a known output size", shape).owned_by(name)
+            })?;
         }
     }
     Ok(dims)

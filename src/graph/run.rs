@@ -52,7 +52,10 @@ impl<'a> Pass<'a> {
                 y[..n].copy_from_slice(self.value(step.inputs[0], ws));
             }
             let mut more: Buffers = Default::default();
-            step.outputs[1..].iter().zip(&mut more).for_each(|(&v, b)| *b = self.take_slot(v, ws));
+            step.outputs[1..]
+                .iter()
+                .zip(&mut more)
+                .for_each(|(&v, b)| *b = self.take_slot(v, ws));
             let mut saved = take(&mut ws.saved[s]);
             let mut saved_index = take(&mut ws.saved_index[s]);
             let mut scratch = take(&mut ws.scratch);
@@ -64,9 +67,15 @@ impl<'a> Pass<'a> {
                     w: self.weights(entry),
                     state: self.state(entry),
                     y: self.view_mut(step.outputs[0], &mut y),
-                    more: self.views_mut(&step.outputs[1..], &mut more, &mut empty_views())[..step.outputs.len() - 1].as_mut(),
+                    more: self.views_mut(&step.outputs[1..], &mut more, &mut empty_views())
+                        [..step.outputs.len() - 1]
+                        .as_mut(),
                     saved: Slices::scaled(&mut saved, &step.buffers.saved, self.batch),
-                    saved_index: Slices::scaled(&mut saved_index, &step.buffers.saved_index, self.batch),
+                    saved_index: Slices::scaled(
+                        &mut saved_index,
+                        &step.buffers.saved_index,
+                        self.batch,
+                    ),
                     scratch: Slices::scaled(&mut scratch, &step.buffers.scratch, self.batch),
                     stats: self.stats(step, entry, &mut stats),
                     masks,
@@ -77,11 +86,16 @@ impl<'a> Pass<'a> {
                 })
             });
             self.put_slot(step.outputs[0], y, ws);
-            step.outputs[1..].iter().zip(more).for_each(|(&v, b)| self.put_slot(v, b, ws));
-            (ws.saved[s], ws.saved_index[s], ws.scratch, ws.stats) = (saved, saved_index, scratch, stats);
+            step.outputs[1..]
+                .iter()
+                .zip(more)
+                .for_each(|(&v, b)| self.put_slot(v, b, ws));
+            (ws.saved[s], ws.saved_index[s], ws.scratch, ws.stats) =
+                (saved, saved_index, scratch, stats);
             if let Some(regularizer) = &step.activity_regularizer {
                 let y = self.value(step.outputs[0], ws);
-                ws.penalty += regularizer.penalty(y, &[self.batch, y.len() / self.batch]) / self.batch as f64;
+                ws.penalty +=
+                    regularizer.penalty(y, &[self.batch, y.len() / self.batch]) / self.batch as f64;
             }
         }
     }
@@ -92,28 +106,54 @@ impl<'a> Pass<'a> {
         for range in &self.plan.zero_dw {
             dw[range.clone()].fill(0.0);
         }
-        for (s, step) in self.plan.steps.iter().enumerate().rev().filter(|(_, step)| step.backward) {
+        for (s, step) in self
+            .plan
+            .steps
+            .iter()
+            .enumerate()
+            .rev()
+            .filter(|(_, step)| step.backward)
+        {
             let mut dy = take(&mut ws.grads[self.grad(step.outputs[0])]);
             let mut dmore: Buffers = Default::default();
-            step.outputs[1..].iter().zip(&mut dmore).for_each(|(&v, b)| *b = take(&mut ws.grads[self.grad(v)]));
+            step.outputs[1..]
+                .iter()
+                .zip(&mut dmore)
+                .for_each(|(&v, b)| *b = take(&mut ws.grads[self.grad(v)]));
             for &i in &step.zero_dy {
                 let n = self.len(step.outputs[i]);
-                if i == 0 { &mut dy[..n] } else { &mut dmore[i - 1][..n] }.fill(0.0);
+                if i == 0 {
+                    &mut dy[..n]
+                } else {
+                    &mut dmore[i - 1][..n]
+                }
+                .fill(0.0);
             }
             self.add_penalty_grad(step, &mut dy, ws);
             self.run_backward(s, step, &mut dy, &mut dmore, ws, dw);
             ws.grads[self.grad(step.outputs[0])] = dy;
-            step.outputs[1..].iter().zip(dmore).for_each(|(&v, b)| ws.grads[self.grad(v)] = b);
+            step.outputs[1..]
+                .iter()
+                .zip(dmore)
+                .for_each(|(&v, b)| ws.grads[self.grad(v)] = b);
             for (&v, dest) in step.inputs.iter().zip(&step.dx) {
                 if let Dest::Spare(k) = *dest {
                     let n = self.len(v);
-                    elementwise::add_assign(&mut ws.grads[self.grad(v)][..n], &ws.spares[k][..n]);
+                    elementwise::add(&ws.spares[k][..n], &mut ws.grads[self.grad(v)][..n]);
                 }
             }
         }
     }
 
-    fn run_backward(&self, s: usize, step: &Step, dy: &mut Buffer, dmore: &mut Buffers, ws: &mut Workspace, dw: &mut [Float]) {
+    fn run_backward(
+        &self,
+        s: usize,
+        step: &Step,
+        dy: &mut Buffer,
+        dmore: &mut Buffers,
+        ws: &mut Workspace,
+        dw: &mut [Float],
+    ) {
         let n = step.inputs.len();
         let entry = self.entry(step);
         let mut hands = Hands::take(step, ws);
@@ -131,7 +171,12 @@ impl<'a> Pass<'a> {
                     &mut dx_heap[..]
                 }
             };
-            for (((dx, hand), dest), &v) in dx.iter_mut().zip(hands.all()).zip(&step.dx).zip(&step.inputs) {
+            for (((dx, hand), dest), &v) in dx
+                .iter_mut()
+                .zip(hands.all())
+                .zip(&step.dx)
+                .zip(&step.inputs)
+            {
                 *dx = match dest {
                     Dest::None => None,
                     Dest::Merged => dy_rest.take().map(|dy| self.view_mut(v, dy)),
@@ -148,7 +193,11 @@ impl<'a> Pass<'a> {
             drop(unmerged);
             let dy = match dy_rest {
                 Some(dy) => self.view_mut(step.outputs[0], dy),
-                None => ViewMut { data: &mut [], shape: &self.plan.dims[step.outputs[0]], batch: self.batch },
+                None => ViewMut {
+                    data: &mut [],
+                    shape: &self.plan.dims[step.outputs[0]],
+                    batch: self.batch,
+                },
             };
             step.layer.backward(Backward {
                 x,
@@ -156,12 +205,19 @@ impl<'a> Pass<'a> {
                 state: self.state(entry),
                 y: self.view(step.outputs[0], ws),
                 dy,
-                dmore: self.views_mut(&step.outputs[1..], dmore, &mut empty_views())[..step.outputs.len() - 1].as_mut(),
+                dmore: self.views_mut(&step.outputs[1..], dmore, &mut empty_views())
+                    [..step.outputs.len() - 1]
+                    .as_mut(),
                 dx,
-                dw: (step.trainable && !entry.params.is_empty()).then(|| Slices::exact(&mut dw[entry.params.clone()], &entry.param_lens)),
+                dw: (step.trainable && !entry.params.is_empty())
+                    .then(|| Slices::exact(&mut dw[entry.params.clone()], &entry.param_lens)),
                 accum: step.accum,
                 saved: Slices::scaled(&mut saved, &step.buffers.saved, self.batch),
-                saved_index: Slices::scaled(&mut saved_index, &step.buffers.saved_index, self.batch),
+                saved_index: Slices::scaled(
+                    &mut saved_index,
+                    &step.buffers.saved_index,
+                    self.batch,
+                ),
                 scratch: Slices::scaled(&mut scratch, &step.buffers.scratch, self.batch),
                 masks,
                 trainable: step.trainable,
@@ -175,15 +231,24 @@ impl<'a> Pass<'a> {
 
     /// Folds the statistics of a training step into the state.
     pub fn update_state(graph: &Graph, plan: &Plan, ws: &Workspace, state: &mut [Float]) {
-        for step in plan.steps.iter().filter(|s| !s.stats.is_empty() && s.trainable) {
+        for step in plan
+            .steps
+            .iter()
+            .filter(|s| !s.stats.is_empty() && s.trainable)
+        {
             let entry = &graph.entries[step.entry];
             let stats = Weights::new(&ws.stats[step.stats.clone()], &entry.state_lens);
-            step.layer.update_state(Slices::exact(&mut state[entry.state.clone()], &entry.state_lens), stats);
+            step.layer.update_state(
+                Slices::exact(&mut state[entry.state.clone()], &entry.state_lens),
+                stats,
+            );
         }
     }
 
     fn add_penalty_grad(&self, step: &Step, dy: &mut Buffer, ws: &mut Workspace) {
-        let Some(regularizer) = &step.activity_regularizer else { return };
+        let Some(regularizer) = &step.activity_regularizer else {
+            return;
+        };
         let n = self.len(step.outputs[0]);
         let shape = [self.batch, n / self.batch];
         // d(penalty(y) / batch) = penalty'(y) / batch: scaled by hand because a regularizer only adds.
@@ -202,7 +267,11 @@ impl<'a> Pass<'a> {
     }
 
     /// Where the loss writes the gradient of output number `i`, beside that output. `None` if no trained weight influences it.
-    pub fn output_grad<'w>(&self, i: usize, ws: &'w mut Workspace) -> Option<(View<'w>, ViewMut<'w>)>
+    pub fn output_grad<'w>(
+        &self,
+        i: usize,
+        ws: &'w mut Workspace,
+    ) -> Option<(View<'w>, ViewMut<'w>)>
     where
         'a: 'w,
     {
@@ -214,7 +283,14 @@ impl<'a> Pass<'a> {
             Place::Slot(slot) => &values[slot][..n],
         };
         let grad = &mut grads[self.plan.grads[v]?][..n];
-        Some((View { data, shape, batch }, ViewMut { data: grad, shape, batch }))
+        Some((
+            View { data, shape, batch },
+            ViewMut {
+                data: grad,
+                shape,
+                batch,
+            },
+        ))
     }
 
     /// Mask of output number `i`.
@@ -228,27 +304,53 @@ impl<'a> Pass<'a> {
     /// The first layer whose output is not finite, for whom a NaN puzzles.
     pub fn first_non_finite(&self, ws: &Workspace) -> Option<&'a str> {
         let bad = |step: &&Step| !elementwise::all_finite(self.view(step.outputs[0], ws).data);
-        self.plan.steps.iter().find(bad).map(|step| self.entry(step).name.as_str())
+        self.plan
+            .steps
+            .iter()
+            .find(bad)
+            .map(|step| self.entry(step).name.as_str())
     }
 
     fn compute_mask(&self, step: &Step, mask: usize, ws: &mut Workspace) {
         let mut out = take(&mut ws.masks[mask]);
         let n = self.plan.masks[mask].numel() * self.batch;
-        self.with_inputs(step, ws, false, |x, masks| step.layer.compute_mask(x, masks, &mut out[..n]));
+        self.with_inputs(step, ws, false, |x, masks| {
+            step.layer.compute_mask(x, masks, &mut out[..n])
+        });
         ws.masks[mask] = out;
     }
 
     /// Calls `f` with the views and masks of a step's inputs; with `hide`, the first view is empty (its buffer is `y`).
-    fn with_inputs<R>(&self, step: &Step, ws: &Workspace, hide: bool, f: impl FnOnce(&[View], &[Option<Mask>]) -> R) -> R {
+    fn with_inputs<R>(
+        &self,
+        step: &Step,
+        ws: &Workspace,
+        hide: bool,
+        f: impl FnOnce(&[View], &[Option<Mask>]) -> R,
+    ) -> R {
         let n = step.inputs.len();
         let view = |i: usize| {
             let view = self.view(step.inputs[i], ws);
-            if hide && i == 0 { View { data: &[], ..view } } else { view }
+            if hide && i == 0 {
+                View { data: &[], ..view }
+            } else {
+                view
+            }
         };
         if n <= INLINE {
-            let none = View { data: &[], shape: &[], batch: 0 };
+            let none = View {
+                data: &[],
+                shape: &[],
+                batch: 0,
+            };
             let views: [View; INLINE] = std::array::from_fn(|i| if i < n { view(i) } else { none });
-            let masks: [Option<Mask>; INLINE] = std::array::from_fn(|i| if i < n { self.mask(step.inputs[i], ws) } else { None });
+            let masks: [Option<Mask>; INLINE] = std::array::from_fn(|i| {
+                if i < n {
+                    self.mask(step.inputs[i], ws)
+                } else {
+                    None
+                }
+            });
             return f(&views[..n], &masks[..n]);
         }
         let views: Vec<View> = (0..n).map(view).collect();
@@ -262,7 +364,10 @@ impl<'a> Pass<'a> {
     {
         let mask = self.plan.mask_of[v]?;
         let dims = &self.plan.masks[mask];
-        Some(Mask { data: &ws.masks[mask][..dims.numel() * self.batch], shape: dims })
+        Some(Mask {
+            data: &ws.masks[mask][..dims.numel() * self.batch],
+            shape: dims,
+        })
     }
 
     fn entry(&self, step: &Step) -> &'a Entry {
@@ -311,17 +416,30 @@ impl<'a> Pass<'a> {
     where
         'a: 'w,
     {
-        View { data: self.value(v, ws), shape: &self.plan.dims[v], batch: self.batch }
+        View {
+            data: self.value(v, ws),
+            shape: &self.plan.dims[v],
+            batch: self.batch,
+        }
     }
 
     fn view_mut<'w>(&self, v: usize, buffer: &'w mut [Float]) -> ViewMut<'w>
     where
         'a: 'w,
     {
-        ViewMut { data: &mut buffer[..self.len(v)], shape: &self.plan.dims[v], batch: self.batch }
+        ViewMut {
+            data: &mut buffer[..self.len(v)],
+            shape: &self.plan.dims[v],
+            batch: self.batch,
+        }
     }
 
-    fn views_mut<'w, 'v>(&self, values: &[usize], buffers: &'w mut Buffers, views: &'v mut [ViewMut<'w>; INLINE]) -> &'v mut [ViewMut<'w>; INLINE]
+    fn views_mut<'w, 'v>(
+        &self,
+        values: &[usize],
+        buffers: &'w mut Buffers,
+        views: &'v mut [ViewMut<'w>; INLINE],
+    ) -> &'v mut [ViewMut<'w>; INLINE]
     where
         'a: 'w,
     {
@@ -349,7 +467,11 @@ impl<'a> Pass<'a> {
 type Buffers = [Buffer; INLINE];
 
 fn empty_views<'a>() -> [ViewMut<'a>; INLINE] {
-    std::array::from_fn(|_| ViewMut { data: &mut [], shape: &[], batch: 0 })
+    std::array::from_fn(|_| ViewMut {
+        data: &mut [],
+        shape: &[],
+        batch: 0,
+    })
 }
 
 /// Gradient buffers taken out of the workspace for one backward call.
@@ -376,7 +498,11 @@ impl Hands {
     }
 
     fn all(&mut self) -> &mut [Buffer] {
-        if self.heap.is_empty() { &mut self.inline } else { &mut self.heap }
+        if self.heap.is_empty() {
+            &mut self.inline
+        } else {
+            &mut self.heap
+        }
     }
 
     fn put_back(mut self, step: &Step, ws: &mut Workspace) {

@@ -6,6 +6,7 @@
 use std::ops::Range;
 
 use super::Graph;
+use crate::error::Result;
 use crate::kernels::memory::Buffer;
 use crate::layer::{Kind, Weight};
 use crate::random::Rng;
@@ -33,14 +34,21 @@ pub struct Weights {
 impl Weights {
     /// Fresh weights by each variable's initializer. Variable `i` has random numbers of its own, so that changing one layer
     /// leaves the others as they were.
-    pub fn new(graph: &Graph, seed: u64) -> Weights {
-        let mut weights = Weights { params: Buffer::zeros(graph.params_len), state: Buffer::zeros(graph.state_len) };
+    pub fn new(graph: &Graph, seed: u64) -> Result<Weights> {
+        let mut weights = Weights {
+            params: Buffer::zeros(graph.params_len),
+            state: Buffer::zeros(graph.state_len),
+        };
         let mut rng = Rng::new(seed);
         for var in &graph.vars {
             let mut rng = rng.split();
-            var.weight.init.fill(&var.weight.shape, &mut rng, weights.var_mut(var));
+            let owner = &graph.entries[var.entry].name;
+            var.weight
+                .init
+                .fill(&var.weight.shape, &mut rng, weights.var_mut(var))
+                .map_err(|e| e.owned_by(owner))?;
         }
-        weights
+        Ok(weights)
     }
 
     /// The values of one variable.
@@ -63,7 +71,11 @@ impl Weights {
 /// Contiguous runs of trainable weights that are not frozen.
 pub fn trainable_runs(graph: &Graph) -> Vec<Range<usize>> {
     let mut runs: Vec<Range<usize>> = Vec::new();
-    for entry in graph.entries.iter().filter(|e| e.trainable && !e.params.is_empty()) {
+    for entry in graph
+        .entries
+        .iter()
+        .filter(|e| e.trainable && !e.params.is_empty())
+    {
         match runs.last_mut() {
             // The gap is alignment: zeros with zero gradients.
             Some(run) if entry.params.start - run.end < super::ALIGN => run.end = entry.params.end,

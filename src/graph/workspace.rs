@@ -30,16 +30,28 @@ impl Workspace {
         fit(&mut self.values, plan.slots.iter().map(|n| n * batch));
         fit(&mut self.grads, plan.grad_slots.iter().map(|n| n * batch));
         fit(&mut self.spares, plan.spares.iter().map(|n| n * batch));
-        fit(&mut self.saved, plan.steps.iter().map(|s| s.buffers.saved.iter().map(|l| l.at(batch)).sum()));
+        fit(
+            &mut self.saved,
+            plan.steps
+                .iter()
+                .map(|s| s.buffers.saved.iter().map(|l| l.at(batch)).sum()),
+        );
         self.saved_index.resize(plan.steps.len(), Vec::new());
         for (index, step) in self.saved_index.iter_mut().zip(&plan.steps) {
-            index.resize(step.buffers.saved_index.iter().map(|l| l.at(batch)).sum(), 0);
+            index.resize(
+                step.buffers.saved_index.iter().map(|l| l.at(batch)).sum(),
+                0,
+            );
         }
         self.masks.resize(plan.masks.len(), Vec::new());
         for (mask, dims) in self.masks.iter_mut().zip(&plan.masks) {
             mask.resize(dims.numel() * batch, true);
         }
-        let scratch = plan.steps.iter().map(|s| s.buffers.scratch.iter().map(|l| l.at(batch)).sum()).max();
+        let scratch = plan
+            .steps
+            .iter()
+            .map(|s| s.buffers.scratch.iter().map(|l| l.at(batch)).sum())
+            .max();
         self.scratch.grow(scratch.unwrap_or(0));
         self.stats.grow(plan.stats_len);
     }
@@ -47,7 +59,12 @@ impl Workspace {
     /// Bytes held.
     pub fn bytes(&self) -> usize {
         let floats = |b: &[Buffer]| b.iter().map(|b| b.len()).sum::<usize>();
-        let all = floats(&self.values) + floats(&self.grads) + floats(&self.spares) + floats(&self.saved) + self.scratch.len() + self.stats.len();
+        let all = floats(&self.values)
+            + floats(&self.grads)
+            + floats(&self.spares)
+            + floats(&self.saved)
+            + self.scratch.len()
+            + self.stats.len();
         all * size_of::<crate::Float>()
             + self.saved_index.iter().map(|v| v.len() * 4).sum::<usize>()
             + self.masks.iter().map(Vec::len).sum::<usize>()
@@ -56,5 +73,8 @@ impl Workspace {
 
 fn fit(buffers: &mut Vec<Buffer>, sizes: impl ExactSizeIterator<Item = usize>) {
     buffers.resize(sizes.len(), Buffer::default());
-    buffers.iter_mut().zip(sizes).for_each(|(buffer, size)| buffer.grow(size));
+    buffers
+        .iter_mut()
+        .zip(sizes)
+        .for_each(|(buffer, size)| buffer.grow(size));
 }

@@ -7,3 +7,38 @@ pub mod reshaping;
 pub use core::{Activation, Dense};
 pub use regularization::Dropout;
 pub use reshaping::{Flatten, Reshape};
+
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+
+use crate::config::{Config, from_config as parse};
+use crate::error::Result;
+use crate::layer::Layer;
+
+/// Reads a layer of one class.
+type Reader = fn(&str, &Config) -> Result<Arc<dyn Layer>>;
+
+fn read<L: Layer + DeserializeOwned + 'static>(
+    class: &str,
+    config: &Config,
+) -> Result<Arc<dyn Layer>> {
+    Ok(Arc::new(parse::<L>(class, config)?))
+}
+
+/// The table of layers by Keras's class name: one line each.
+const TABLE: &[(&str, Reader)] = &[
+    ("Activation", read::<Activation>),
+    ("Dense", read::<Dense>),
+    ("Dropout", read::<Dropout>),
+    ("Flatten", read::<Flatten>),
+    ("Reshape", read::<Reshape>),
+];
+
+/// The layer of this class with these arguments; `None` if the class is not known.
+pub fn from_config(class: &str, config: &Config) -> Option<Result<Arc<dyn Layer>>> {
+    TABLE
+        .iter()
+        .find(|(name, _)| *name == class)
+        .map(|(_, read)| read(class, config))
+}

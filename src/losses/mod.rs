@@ -3,14 +3,24 @@
 //! A loss gives one value a position (the last axis is reduced) and, for coefficients `coef` that already hold sample weights,
 //! mask and reduction, the gradient of `sum_r coef[r] * value[r]`.
 
+mod crossentropy;
+mod regression;
+
+pub use crossentropy::{
+    BinaryCrossentropy, CategoricalCrossentropy, SparseCategoricalCrossentropy,
+};
+pub use regression::{MeanAbsoluteError, MeanSquaredError};
+
 use std::fmt::Debug;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::activation::Activation;
-use crate::config::Config;
-use crate::error::Result;
+use serde::de::DeserializeOwned;
+
+use crate::config::{Config, from_config as parse};
+use crate::error::{Error, Result};
 use crate::float::Float;
 use crate::shape::{Dims, Shape};
 use crate::tensor::{View, ViewMut};
@@ -85,10 +95,14 @@ impl Reduction {
             // A valid value weighs total / valid, so that the mean over all is the mean over the valid ones.
             let valid = mask.iter().filter(|&&m| m).count() as Float;
             let scale = match self {
-                Reduction::SumOverBatchSize | Reduction::Mean => total / (valid + crate::float::EPSILON),
+                Reduction::SumOverBatchSize | Reduction::Mean => {
+                    total / (valid + crate::float::EPSILON)
+                }
                 _ => 1.0,
             };
-            coef.iter_mut().zip(mask).for_each(|(c, &m)| *c *= if m { scale } else { 0.0 });
+            coef.iter_mut()
+                .zip(mask)
+                .for_each(|(c, &m)| *c *= if m { scale } else { 0.0 });
         }
         let divisor = match self {
             Reduction::SumOverBatchSize | Reduction::Mean => total,
@@ -98,5 +112,146 @@ impl Reduction {
         if divisor != 0.0 {
             coef.iter_mut().for_each(|c| *c /= divisor);
         }
+    }
+}
+
+/// Reads a loss of one class.
+type Reader = fn(&str, &Config) -> Result<Arc<dyn Loss>>;
+
+fn read<L: Loss + DeserializeOwned + 'static>(
+    class: &str,
+    config: &Config,
+) -> Result<Arc<dyn Loss>> {
+    Ok(Arc::new(parse::<L>(class, config)?))
+}
+
+/// The table of losses: Keras's class name, the name of its function, other names.
+const TABLE: &[(&str, &str, &[&str], Reader)] = &[
+    (
+        "MeanSquaredError",
+        "mean_squared_error",
+        &["mse", "MSE"],
+        read::<MeanSquaredError>,
+    ),
+    (
+        "MeanAbsoluteError",
+        "mean_absolute_error",
+        &["mae", "MAE"],
+        read::<MeanAbsoluteError>,
+    ),
+    (
+        "BinaryCrossentropy",
+        "binary_crossentropy",
+        &["bce", "BCE"],
+        read::<BinaryCrossentropy>,
+    ),
+    (
+        "CategoricalCrossentropy",
+        "categorical_crossentropy",
+        &[],
+        read::<CategoricalCrossentropy>,
+    ),
+    (
+        "SparseCategoricalCrossentropy",
+        "sparse_categorical_crossentropy",
+        &[],
+        read::<SparseCategoricalCrossentropy>,
+    ),
+];
+
+/// The loss of this name (`"mse"`, `"mean_squared_error"`, `"MeanSquaredError"`) with default arguments.
+///
+/// # Errors
+/// If there is none: the error lists the names.
+pub fn get(name: &str) -> Result<Arc<dyn Loss>> {
+    let row = TABLE.iter().find(|(class, function, others, _)| {
+        *class == name || *function == name || others.contains(&name)
+    });
+    match row {
+        Some((class, _, _, read)) => read(class, &Config::new()),
+        None => Err(Error::unknown("loss", name, TABLE.iter().map(|row| row.1))),
+    }
+}
+
+/// The loss of this class with these arguments.
+///
+/// # Errors
+/// If the class or an argument is unknown.
+pub fn from_config(class: &str, config: &Config) -> Result<Arc<dyn Loss>> {
+    match TABLE.iter().find(|row| row.0 == class) {
+        Some((class, _, _, read)) => read(class, config),
+        None => Err(Error::unknown("loss", class, TABLE.iter().map(|row| row.0))),
+    }
+}
+
+/// Whether two shapes may be the same once all sizes are known.
+fn compatible(a: &Shape, b: &Shape) -> bool {
+    a.rank() == b.rank()
+        && a.dims()
+            .iter()
+            .zip(b.dims())
+            .all(|(a, b)| a.is_none() || b.is_none() || a == b)
+}
+
+/// Targets must have the shape of the output; an error says how to mend the usual mistake.
+fn same_shape(y_true: &Shape, y_pred: &Shape) -> Result<()> {
+    if compatible(y_true, y_pred) {
+        return Ok(());
+    }
+    let hint = if y_true.rank() + 1 == y_pred.rank() && y_pred.last() == Some(1) {
+        " (add the axis: `y.insert_axis(Axis(1))`)"
+    } else if y_true.rank() == y_pred.rank() + 1 && y_true.last() == Some(1) {
+        " (remove the axis: `y.remove_axis(Axis(1))`)"
+    } else {
+        ""
+    };
+    Err(Error::shape(
+        format!("targets of the shape of the output, {y_pred}"),
+        format!("{y_true}{hint}"),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_configurations() {
+        for (class, function, others, _) in TABLE {
+            for name in [class, function].into_iter().chain(*others) {
+                assert_eq!(get(name).unwrap().class_name(), *class);
+            }
+            let loss = get(function).unwrap();
+            assert_eq!(
+                from_config(class, &loss.config()).unwrap().config(),
+                loss.config()
+            );
+        }
+        assert!(
+            get("mes")
+                .unwrap_err()
+                .to_string()
+                .starts_with("unknown loss `mes`")
+        );
+    }
+
+    #[test]
+    fn reductions_have_keras_s_divisors() {
+        let run = |reduction: Reduction, mask: Option<&[bool]>| {
+            let mut coef = [2.0, 0.0, 1.0, 1.0];
+            reduction.coefficients(&mut coef, mask);
+            coef
+        };
+        assert_eq!(
+            run(Reduction::SumOverBatchSize, None),
+            [0.5, 0.0, 0.25, 0.25]
+        );
+        assert_eq!(run(Reduction::Sum, None), [2.0, 0.0, 1.0, 1.0]);
+        assert_eq!(
+            run(Reduction::MeanWithSampleWeight, None),
+            [0.5, 0.0, 0.25, 0.25]
+        );
+        let masked = run(Reduction::Mean, Some(&[true, true, false, false]));
+        assert!((masked[0] - 1.0).abs() < 1e-6 && masked[2] == 0.0);
     }
 }

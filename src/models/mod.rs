@@ -12,7 +12,7 @@ use crate::float::Float;
 use crate::graph::Graph;
 use crate::graph::weights::{Var, Weights};
 use crate::kernels::memory::Buffer;
-use crate::layer::{Kind, LayerRef};
+use crate::layer::LayerRef;
 use crate::random;
 use crate::shape::Shape;
 use crate::tensor::ToTensor;
@@ -83,13 +83,24 @@ impl Model {
         let shape = shape.into();
         if self.built {
             let declared = &self.graph.values[self.graph.inputs[0]];
-            let fits = declared.rank() == shape.rank() && declared.dims().iter().zip(shape.dims()).all(|(a, b)| a.is_none() || b.is_none() || a == b);
-            return if fits { Ok(()) } else { Err(Error::shape(declared, &shape).owned_by("build")) };
+            let fits = declared.rank() == shape.rank()
+                && declared
+                    .dims()
+                    .iter()
+                    .zip(shape.dims())
+                    .all(|(a, b)| a.is_none() || b.is_none() || a == b);
+            return if fits {
+                Ok(())
+            } else {
+                Err(Error::shape(declared, &shape).owned_by("build"))
+            };
         }
         let graph = match &self.spec {
-            Spec::Sequential { input, layers } => sequential::lower(input.as_ref().unwrap_or(&shape), layers)?,
+            Spec::Sequential { input, layers } => {
+                sequential::lower(input.as_ref().unwrap_or(&shape), layers)?
+            }
         };
-        self.weights = Weights::new(&graph, self.seed);
+        self.weights = Weights::new(&graph, self.seed)?;
         self.graph = graph;
         self.built = true;
         Ok(())
@@ -98,7 +109,9 @@ impl Model {
     /// Builds from the declared input shape, if there is one.
     pub(crate) fn build_declared(&mut self) -> Result<()> {
         match &self.spec {
-            Spec::Sequential { input: Some(shape), .. } if !self.built => {
+            Spec::Sequential {
+                input: Some(shape), ..
+            } if !self.built => {
                 let shape = shape.clone();
                 self.build(shape)
             }
@@ -107,7 +120,11 @@ impl Model {
     }
 
     pub(crate) fn require_built(&self, call: &'static str) -> Result<()> {
-        if self.built { Ok(()) } else { Err(Error::NotBuilt { call }) }
+        if self.built {
+            Ok(())
+        } else {
+            Err(Error::NotBuilt { call })
+        }
     }
 
     /// Seeds everything random about this model: initial weights, shuffling, dropout. One seed gives the same bits on every run
@@ -141,13 +158,20 @@ impl Model {
 
     /// Every weight of the model in Keras's order: layer by layer, trainable ones first.
     pub fn get_weights(&self) -> Vec<ArrayD<Float>> {
-        let array = |var: &Var| ArrayD::from_shape_vec(IxDyn(&var.weight.shape), self.weights.var(var).to_vec()).expect("a variable holds its shape");
+        let array = |var: &Var| {
+            ArrayD::from_shape_vec(IxDyn(&var.weight.shape), self.weights.var(var).to_vec())
+                .expect("a variable holds its shape")
+        };
         self.graph.vars.iter().map(array).collect()
     }
 
     /// Name of every weight, `layer/weight`, in the order of [`get_weights`](Self::get_weights).
     pub fn weight_names(&self) -> Vec<String> {
-        self.graph.vars.iter().map(|v| self.weight_name(v)).collect()
+        self.graph
+            .vars
+            .iter()
+            .map(|v| self.weight_name(v))
+            .collect()
     }
 
     fn weight_name(&self, var: &Var) -> String {
@@ -165,14 +189,18 @@ impl Model {
     pub fn set_weights<A: ToTensorOrScalar>(&mut self, weights: &[A]) -> Result<()> {
         self.require_built("set_weights")?;
         if weights.len() != self.graph.vars.len() {
-            let (want, got) = (format!("{} arrays", self.graph.vars.len()), format!("{} arrays", weights.len()));
+            let (want, got) = (
+                format!("{} arrays", self.graph.vars.len()),
+                format!("{} arrays", weights.len()),
+            );
             return Err(Error::shape(want, got).owned_by("set_weights"));
         }
         let mut new = self.weights.clone();
         for (var, given) in self.graph.vars.iter().zip(weights) {
             let (data, shape) = given.flat()?;
             if shape[..] != var.weight.shape[..] {
-                return Err(Error::shape(var.weight.shape, format!("{shape:?}")).owned_by(&self.weight_name(var)));
+                return Err(Error::shape(var.weight.shape, format!("{shape:?}"))
+                    .owned_by(&self.weight_name(var)));
             }
             new.var_mut(var).copy_from_slice(&data);
         }
@@ -186,9 +214,15 @@ impl Model {
     /// If there is no such weight.
     pub fn weight(&self, name: &str) -> Result<ArrayD<Float>> {
         let names = self.weight_names();
-        let i = names.iter().position(|n| n == name).ok_or_else(|| Error::unknown("weight", name, names))?;
+        let i = names
+            .iter()
+            .position(|n| n == name)
+            .ok_or_else(|| Error::unknown("weight", name, names))?;
         let var = &self.graph.vars[i];
-        Ok(ArrayD::from_shape_vec(IxDyn(&var.weight.shape), self.weights.var(var).to_vec()).expect("a variable holds its shape"))
+        Ok(
+            ArrayD::from_shape_vec(IxDyn(&var.weight.shape), self.weights.var(var).to_vec())
+                .expect("a variable holds its shape"),
+        )
     }
 
     /// Names of the layers, in order.
@@ -233,14 +267,6 @@ impl Model {
     pub fn params(&self) -> &[Float] {
         &self.weights.params
     }
-
-    /// Bytes of weights, as the summary shows them.
-    pub(crate) fn trainable_split(&self) -> (usize, usize) {
-        self.graph.vars.iter().fold((0, 0), |(t, n), v| {
-            let len = v.range.len();
-            if v.weight.kind == Kind::Trainable && self.graph.entries[v.entry].trainable { (t + len, n) } else { (t, n + len) }
-        })
-    }
 }
 
 impl Clone for Model {
@@ -251,7 +277,10 @@ impl Clone for Model {
             name: self.name.clone(),
             spec: self.spec.clone(),
             graph: self.graph.clone(),
-            weights: Weights { params: Buffer::from(&self.weights.params[..]), state: Buffer::from(&self.weights.state[..]) },
+            weights: Weights {
+                params: Buffer::from(&self.weights.params[..]),
+                state: Buffer::from(&self.weights.state[..]),
+            },
             built: self.built,
             seed: self.seed,
             threads: self.threads,
@@ -268,7 +297,9 @@ pub trait ToTensorOrScalar {
     fn flat(&self) -> Result<(Vec<Float>, Vec<usize>)>;
 }
 
-impl<T: crate::tensor::Element, S: ndarray::Data<Elem = T>, D: ndarray::Dimension> ToTensorOrScalar for ndarray::ArrayBase<S, D> {
+impl<T: crate::tensor::Element, S: ndarray::Data<Elem = T>, D: ndarray::Dimension> ToTensorOrScalar
+    for ndarray::ArrayBase<S, D>
+{
     fn flat(&self) -> Result<(Vec<Float>, Vec<usize>)> {
         if self.ndim() == 0 {
             let value = self.iter().next().expect("a scalar").to_float()?;

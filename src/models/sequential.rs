@@ -39,7 +39,13 @@ impl Default for Sequential {
 impl Sequential {
     /// No layers yet.
     pub fn new() -> Self {
-        Sequential(Model::with_spec("sequential", Spec::Sequential { input: None, layers: Vec::new() }))
+        Sequential(Model::with_spec(
+            "sequential",
+            Spec::Sequential {
+                input: None,
+                layers: Vec::new(),
+            },
+        ))
     }
 
     /// Declares the shape of one sample, without the batch axis; `None` for an axis whose size varies. Without it, the first
@@ -117,7 +123,9 @@ impl DerefMut for Sequential {
 /// The graph of a chain of layers.
 pub(super) fn lower(input: &Shape, layers: &[LayerRef]) -> Result<Graph> {
     if layers.is_empty() {
-        return Err(Error::Model("the model has no layers; add some with `.add(layer)`".into()));
+        return Err(Error::Model(
+            "the model has no layers; add some with `.add(layer)`".into(),
+        ));
     }
     let mut graph = Graph::default();
     let mut value = graph.input(input.clone());
@@ -126,7 +134,10 @@ pub(super) fn lower(input: &Shape, layers: &[LayerRef]) -> Result<Graph> {
         let entry = graph.add_layer(layer, &name, &[shape])?;
         let outputs = graph.call(entry, &[value])?;
         if outputs.len() != 1 {
-            return Err(Error::Model(format!("layer `{name}` has {} outputs; a Sequential model needs layers with one", outputs.len())));
+            return Err(Error::Model(format!(
+                "layer `{name}` has {} outputs; a Sequential model needs layers with one",
+                outputs.len()
+            )));
         }
         value = outputs[0];
     }
@@ -142,12 +153,19 @@ fn names(layers: &[LayerRef]) -> Vec<String> {
         let stem = default_name(layer.layer.class_name());
         loop {
             let count = counts.entry(stem.clone()).or_insert(0);
-            let name = if *count == 0 { stem.clone() } else { format!("{stem}_{count}") };
+            let name = if *count == 0 {
+                stem.clone()
+            } else {
+                format!("{stem}_{count}")
+            };
             *count += 1;
             if !taken.contains(&&name) {
                 return name;
             }
         }
     };
-    layers.iter().map(|l| l.name.clone().unwrap_or_else(|| next(l))).collect()
+    layers
+        .iter()
+        .map(|l| l.name.clone().unwrap_or_else(|| next(l)))
+        .collect()
 }

@@ -4,5 +4,7 @@
 //! that names the law, the place and the numbers.
 
 mod laws;
+mod losses;
 
 pub use laws::check_layer;
+pub use losses::check_loss;

@@ -59,7 +59,11 @@ impl Compile {
     pub fn new(optimizer: impl IntoOptimizer, loss: impl IntoLosses) -> Self {
         Compile((|| {
             let optimizer = optimizer.into_optimizer()?;
-            optimizer.common().check().and_then(|()| optimizer.check()).map_err(|e| e.owned_by(optimizer.class_name()))?;
+            optimizer
+                .common()
+                .check()
+                .and_then(|()| optimizer.check())
+                .map_err(|e| e.owned_by(optimizer.class_name()))?;
             Ok(Compiled {
                 losses: loss.into_losses()?,
                 loss_weights: Vec::new(),
@@ -118,7 +122,12 @@ impl Model {
     /// # Errors
     /// Unknown names, and arguments that make no sense. An input shape that was declared is built here, so that a layer that
     /// refuses it says so now.
-    pub fn compile(&mut self, optimizer: impl IntoOptimizer, loss: impl IntoLosses, metrics: impl IntoMetrics) -> Result<()> {
+    pub fn compile(
+        &mut self,
+        optimizer: impl IntoOptimizer,
+        loss: impl IntoLosses,
+        metrics: impl IntoMetrics,
+    ) -> Result<()> {
         self.compile_with(Compile::new(optimizer, loss).metrics(metrics))
     }
 
@@ -152,9 +161,14 @@ impl Model {
     /// If the model is not compiled, or the value is negative or not finite.
     pub fn set_learning_rate(&mut self, rate: f64) -> Result<()> {
         if !(rate >= 0.0 && rate.is_finite()) {
-            return Err(Error::arg("learning_rate", "a number that is not negative", rate).owned_by("set_learning_rate"));
+            return Err(
+                Error::arg("learning_rate", "a number that is not negative", rate)
+                    .owned_by("set_learning_rate"),
+            );
         }
-        let compiled = self.compiled.as_mut().ok_or(Error::NotCompiled { call: "set_learning_rate" })?;
+        let compiled = self.compiled.as_mut().ok_or(Error::NotCompiled {
+            call: "set_learning_rate",
+        })?;
         compiled.state.learning_rate = rate;
         Ok(())
     }
@@ -222,13 +236,21 @@ impl<L: IntoLoss> IntoLosses for L {
 
 impl<L: IntoLoss, const N: usize> IntoLosses for [L; N] {
     fn into_losses(self) -> Result<Losses> {
-        Ok(Losses::Each(self.into_iter().map(IntoLoss::into_loss).collect::<Result<_>>()?))
+        Ok(Losses::Each(
+            self.into_iter()
+                .map(IntoLoss::into_loss)
+                .collect::<Result<_>>()?,
+        ))
     }
 }
 
 impl<L: IntoLoss> IntoLosses for Vec<L> {
     fn into_losses(self) -> Result<Losses> {
-        Ok(Losses::Each(self.into_iter().map(IntoLoss::into_loss).collect::<Result<_>>()?))
+        Ok(Losses::Each(
+            self.into_iter()
+                .map(IntoLoss::into_loss)
+                .collect::<Result<_>>()?,
+        ))
     }
 }
 

@@ -20,7 +20,11 @@ pub struct Evaluate<'a> {
 impl Default for Evaluate<'_> {
     /// Batches of 32, no weights, silent.
     fn default() -> Self {
-        Evaluate { batch_size: 32, sample_weight: None, verbose: Verbose::Silent }
+        Evaluate {
+            batch_size: 32,
+            sample_weight: None,
+            verbose: Verbose::Silent,
+        }
     }
 }
 
@@ -67,22 +71,45 @@ impl Model {
     ///
     /// # Errors
     /// As `evaluate`.
-    pub fn evaluate_with<'a>(&self, x: impl IntoArrays<'a>, y: impl IntoArrays<'a>, options: Evaluate<'a>) -> Result<Logs> {
+    pub fn evaluate_with<'a>(
+        &self,
+        x: impl IntoArrays<'a>,
+        y: impl IntoArrays<'a>,
+        options: Evaluate<'a>,
+    ) -> Result<Logs> {
         let compiled = self.compiled("evaluate")?;
         self.require_built("evaluate")?;
         if options.batch_size == 0 {
             return Err(Error::arg("batch_size", "a positive number", 0).owned_by("evaluate"));
         }
-        let data = Samples::new(self.check_inputs(x.into_arrays()?, "x")?, y.into_arrays()?, options.sample_weight.transpose()?)?;
+        let data = Samples::new(
+            self.check_inputs(x.into_arrays()?, "x")?,
+            y.into_arrays()?,
+            options.sample_weight.transpose()?,
+        )?;
         let mut trainer = Trainer::new(self, compiled, &Samples::dims(&data.y))?;
         trainer.check_targets(data.y.tensors())?;
         super::fit::check_weights(&trainer, &data, self.graph.outputs.len())?;
         let mut gather = Gather::new(&data, options.batch_size);
         let mut progress = Progress::new(options.verbose, data.len().div_ceil(options.batch_size));
         progress.begin(0, 0);
-        let worth = trainer.work(&Samples::dims(&data.x), options.batch_size.min(data.len()))? >= super::fit::WORTH_THREADS;
-        let run = |par| test_all(&mut trainer, &data, &mut gather, options.batch_size, self, par);
-        if worth { with_threads(self.threads, run)? } else { run(Par::Serial)? }
+        let worth = trainer.work(&Samples::dims(&data.x), options.batch_size.min(data.len()))?
+            >= super::fit::WORTH_THREADS;
+        let mut run = |par| {
+            test_all(
+                &mut trainer,
+                &data,
+                &mut gather,
+                options.batch_size,
+                self,
+                par,
+            )
+        };
+        if worth {
+            with_threads(self.threads, run)?
+        } else {
+            run(Par::Serial)?
+        }
         let mut logs = Logs::default();
         collect(&trainer, "", &mut logs);
         progress.end(0, 0, &logs);
@@ -93,7 +120,11 @@ impl Model {
     ///
     /// # Errors
     /// As [`fit`](Self::fit).
-    pub fn train_on_batch<'a>(&mut self, x: impl IntoArrays<'a>, y: impl IntoArrays<'a>) -> Result<Logs> {
+    pub fn train_on_batch<'a>(
+        &mut self,
+        x: impl IntoArrays<'a>,
+        y: impl IntoArrays<'a>,
+    ) -> Result<Logs> {
         self.compiled("train_on_batch")?;
         let (x, y) = (x.into_arrays()?, y.into_arrays()?);
         if !self.is_built() && x.tensors().len() == 1 {
@@ -107,10 +138,19 @@ impl Model {
             trainer.reset();
             let indices: Vec<u32> = (0..data.len() as u32).collect();
             let mut gather = Gather::new(&data, data.len());
-            let worth = trainer.work(&Samples::dims(&data.x), data.len())? >= super::fit::WORTH_THREADS;
+            let worth =
+                trainer.work(&Samples::dims(&data.x), data.len())? >= super::fit::WORTH_THREADS;
             let threads = self.threads;
-            let run = |par| gather.with(&data, &indices, |batch| train_batch(&mut trainer, batch, self, 0, 0, true, par));
-            if worth { with_threads(threads, run)? } else { run(Par::Serial)? };
+            let mut run = |par| {
+                gather.with(&data, &indices, |batch| {
+                    train_batch(&mut trainer, batch, self, 0, 0, true, par)
+                })
+            };
+            if worth {
+                with_threads(threads, run)?
+            } else {
+                run(Par::Serial)?
+            };
             let mut logs = Logs::default();
             collect(&trainer, "", &mut logs);
             Ok(logs)
@@ -123,7 +163,11 @@ impl Model {
     ///
     /// # Errors
     /// As `evaluate`.
-    pub fn test_on_batch<'a>(&self, x: impl IntoArrays<'a>, y: impl IntoArrays<'a>) -> Result<Logs> {
+    pub fn test_on_batch<'a>(
+        &self,
+        x: impl IntoArrays<'a>,
+        y: impl IntoArrays<'a>,
+    ) -> Result<Logs> {
         self.evaluate_with(x, y, Evaluate::default().batch_size(usize::MAX >> 1))
     }
 }

@@ -140,8 +140,15 @@ impl<'a> Samples<'a> {
         if n == 0 {
             return Err(Error::data("x", "there are no samples"));
         }
-        let parts = [("x", Some(&x)), ("y", Some(&y)), ("sample_weight", weights.as_ref())];
-        for (what, arrays) in parts.into_iter().filter_map(|(what, a)| a.map(|a| (what, a))) {
+        let parts = [
+            ("x", Some(&x)),
+            ("y", Some(&y)),
+            ("sample_weight", weights.as_ref()),
+        ];
+        for (what, arrays) in parts
+            .into_iter()
+            .filter_map(|(what, a)| a.map(|a| (what, a)))
+        {
             if let Some(t) = arrays.tensors().iter().find(|t| t.batch() != n) {
                 return Err(Error::shape(format!("{n} samples as in x"), t.batch()).owned_by(what));
             }
@@ -158,7 +165,10 @@ impl<'a> Samples<'a> {
             for tensor in arrays.tensors() {
                 let width = tensor.sample().numel().max(1);
                 if let Some(i) = tensor.data().iter().position(|v| !v.is_finite()) {
-                    return Err(Error::data(what, format!("sample {} holds {}", i / width, tensor.data()[i])));
+                    return Err(Error::data(
+                        what,
+                        format!("sample {} holds {}", i / width, tensor.data()[i]),
+                    ));
                 }
             }
         }
@@ -171,9 +181,13 @@ impl<'a> Samples<'a> {
         let middle = (n as f64 * (1.0 - fraction)).floor() as usize;
         if middle == 0 || middle == n {
             let got = format!("{fraction} of {n} samples");
-            return Err(Error::arg("validation_split", "samples on both sides", got).owned_by("fit"));
+            return Err(
+                Error::arg("validation_split", "samples on both sides", got).owned_by("fit")
+            );
         }
-        let part = |a: &'a Arrays<'_>, start, end| Arrays::many(a.tensors().iter().map(|t| t.slice(start, end)).collect());
+        let part = |a: &'a Arrays<'_>, start, end| {
+            Arrays::many(a.tensors().iter().map(|t| t.slice(start, end)).collect())
+        };
         let half = |start, end| Samples {
             x: part(&self.x, start, end),
             y: part(&self.y, start, end),
@@ -196,25 +210,56 @@ pub(crate) struct Gather {
 
 impl Gather {
     pub fn new(data: &Samples<'_>, batch_size: usize) -> Self {
-        let room = |a: &Arrays<'_>| a.tensors().iter().map(|t| Vec::with_capacity(t.sample().numel() * batch_size)).collect();
+        let room = |a: &Arrays<'_>| {
+            a.tensors()
+                .iter()
+                .map(|t| Vec::with_capacity(t.sample().numel() * batch_size))
+                .collect()
+        };
         Gather {
-            buffers: [room(&data.x), room(&data.y), data.weights.as_ref().map(room).unwrap_or_default()],
+            buffers: [
+                room(&data.x),
+                room(&data.y),
+                data.weights.as_ref().map(room).unwrap_or_default(),
+            ],
             dims: Samples::dims(&data.x),
         }
     }
 
     /// Calls `f` with the samples of these indices.
-    pub fn with<R>(&mut self, data: &Samples<'_>, indices: &[u32], f: impl FnOnce(Batch<'_>) -> R) -> R {
+    pub fn with<R>(
+        &mut self,
+        data: &Samples<'_>,
+        indices: &[u32],
+        f: impl FnOnce(Batch<'_>) -> R,
+    ) -> R {
         let parts = [Some(&data.x), Some(&data.y), data.weights.as_ref()];
         for (buffers, arrays) in self.buffers.iter_mut().zip(parts) {
-            for (buffer, tensor) in buffers.iter_mut().zip(arrays.iter().flat_map(|a| a.tensors())) {
+            for (buffer, tensor) in buffers
+                .iter_mut()
+                .zip(arrays.iter().flat_map(|a| a.tensors()))
+            {
                 let width = tensor.data().len() / tensor.batch().max(1);
                 buffer.clear();
-                indices.iter().for_each(|&i| buffer.extend_from_slice(&tensor.data()[i as usize * width..][..width]));
+                indices.iter().for_each(|&i| {
+                    buffer.extend_from_slice(&tensor.data()[i as usize * width..][..width])
+                });
             }
         }
         let [x, y, w] = &self.buffers;
-        with_slices(x, |x| with_slices(y, |y| with_slices(w, |weights| f(Batch { x, x_dims: &self.dims, y, weights, size: indices.len() }))))
+        with_slices(x, |x| {
+            with_slices(y, |y| {
+                with_slices(w, |weights| {
+                    f(Batch {
+                        x,
+                        x_dims: &self.dims,
+                        y,
+                        weights,
+                        size: indices.len(),
+                    })
+                })
+            })
+        })
     }
 }
 
@@ -222,7 +267,8 @@ impl Gather {
 fn with_slices<V: AsRef<[Float]>, R>(list: &[V], f: impl FnOnce(&[&[Float]]) -> R) -> R {
     const INLINE: usize = 4;
     if list.len() <= INLINE {
-        let slices: [&[Float]; INLINE] = std::array::from_fn(|i| list.get(i).map_or(&[][..], |v| v.as_ref()));
+        let slices: [&[Float]; INLINE] =
+            std::array::from_fn(|i| list.get(i).map_or(&[][..], |v| v.as_ref()));
         f(&slices[..list.len()])
     } else {
         f(&list.iter().map(|v| v.as_ref()).collect::<Vec<_>>())
@@ -255,7 +301,12 @@ impl Model {
     /// # Errors
     /// If the model is not compiled, shapes do not fit, there is no data, a target is out of range, a split leaves nothing, a
     /// callback fails, or the loss is not finite. The model keeps the weights it had then.
-    pub fn fit<'a>(&mut self, x: impl IntoArrays<'a>, y: impl IntoArrays<'a>, fit: Fit<'a>) -> Result<History> {
+    pub fn fit<'a>(
+        &mut self,
+        x: impl IntoArrays<'a>,
+        y: impl IntoArrays<'a>,
+        fit: Fit<'a>,
+    ) -> Result<History> {
         self.compiled("fit")?;
         let weights = fit.sample_weight.transpose()?;
         let (x, y) = (x.into_arrays()?, y.into_arrays()?);
@@ -269,16 +320,29 @@ impl Model {
             return Err(Error::arg("batch_size", "a positive number", 0).owned_by("fit"));
         }
         if !(0.0..1.0).contains(&fit.validation_split) {
-            return Err(Error::arg("validation_split", "a fraction in [0, 1)", fit.validation_split).owned_by("fit"));
+            return Err(Error::arg(
+                "validation_split",
+                "a fraction in [0, 1)",
+                fit.validation_split,
+            )
+            .owned_by("fit"));
         }
         if fit.check_finite {
             data.check_finite()?;
         }
-        let split = if fit.validation.is_none() && fit.validation_split > 0.0 { Some(data.split(fit.validation_split)?) } else { None };
+        let split = if fit.validation.is_none() && fit.validation_split > 0.0 {
+            Some(data.split(fit.validation_split)?)
+        } else {
+            None
+        };
         let given = match fit.validation {
             Some(pair) => {
                 let (x, y) = pair?;
-                Some(Samples::new(self.check_inputs(x, "validation x")?, y, None)?)
+                Some(Samples::new(
+                    self.check_inputs(x, "validation x")?,
+                    y,
+                    None,
+                )?)
             }
             None => None,
         };
@@ -299,8 +363,21 @@ impl Model {
         let threads = self.threads;
         let result = self.check_data(&trainer, train, validation).and_then(|()| {
             let work = trainer.work(&Samples::dims(&train.x), fit.batch_size.min(train.len()))?;
-            let run = |par| self.run_epochs(&mut trainer, train, validation, &options, &mut callbacks, par);
-            if work >= WORTH_THREADS { with_threads(threads, run) } else { run(Par::Serial) }
+            let mut run = |par| {
+                self.run_epochs(
+                    &mut trainer,
+                    train,
+                    validation,
+                    &options,
+                    &mut callbacks,
+                    par,
+                )
+            };
+            if work >= WORTH_THREADS {
+                with_threads(threads, run)
+            } else {
+                run(Par::Serial)
+            }
         });
         self.trainer = Some(trainer);
         result
@@ -310,15 +387,30 @@ impl Model {
     pub(crate) fn take_trainer(&mut self, targets: &[Dims]) -> Result<Box<Trainer>> {
         match self.trainer.take() {
             Some(trainer) if trainer.fits(targets) => Ok(trainer),
-            _ => Ok(Box::new(Trainer::new(self, self.compiled("fit")?, targets)?)),
+            _ => Ok(Box::new(Trainer::new(
+                self,
+                self.compiled("fit")?,
+                targets,
+            )?)),
         }
     }
 
-    fn check_data(&self, trainer: &Trainer, train: &Samples<'_>, validation: Option<&Samples<'_>>) -> Result<()> {
+    fn check_data(
+        &self,
+        trainer: &Trainer,
+        train: &Samples<'_>,
+        validation: Option<&Samples<'_>>,
+    ) -> Result<()> {
         for data in [Some(train), validation].into_iter().flatten() {
             if Samples::dims(&data.y) != Samples::dims(&train.y) {
-                let (want, got) = (format!("{:?}", Samples::dims(&train.y)), format!("{:?}", Samples::dims(&data.y)));
-                return Err(Error::shape(format!("targets of shape {want} as in training"), got).owned_by("validation y"));
+                let (want, got) = (
+                    format!("{:?}", Samples::dims(&train.y)),
+                    format!("{:?}", Samples::dims(&data.y)),
+                );
+                return Err(
+                    Error::shape(format!("targets of shape {want} as in training"), got)
+                        .owned_by("validation y"),
+                );
             }
             trainer.check_targets(data.y.tensors())?;
             check_weights(trainer, data, self.graph.outputs.len())?;
@@ -350,8 +442,16 @@ impl Model {
         let mut history = History::default();
         let steps = train.len().div_ceil(options.batch_size);
         let verbose = options.verbose.into();
-        let mut cx = TrainContext { model: self, epochs: options.epochs, steps, verbose, stop: false };
-        let mut result = callbacks.iter_mut().try_for_each(|c| c.on_train_begin(&mut cx));
+        let mut cx = TrainContext {
+            model: self,
+            epochs: options.epochs,
+            steps,
+            verbose,
+            stop: false,
+        };
+        let mut result = callbacks
+            .iter_mut()
+            .try_for_each(|c| c.on_train_begin(&mut cx));
         if result.is_ok() {
             let mut epochs = Epochs {
                 gather: Gather::new(train, options.batch_size),
@@ -361,7 +461,9 @@ impl Model {
                 logs: Logs::default(),
             };
             for epoch in options.initial_epoch..options.epochs {
-                result = epochs.run(epoch, trainer, train, validation, options, callbacks, &mut cx, par);
+                result = epochs.run(
+                    epoch, trainer, train, validation, options, callbacks, &mut cx, par,
+                );
                 if result.is_err() {
                     break;
                 }
@@ -372,7 +474,11 @@ impl Model {
             }
         }
         if let Some(compiled) = &cx.model.compiled {
-            update::finalize(compiled.optimizer.common(), &compiled.state, &mut cx.model.weights);
+            update::finalize(
+                compiled.optimizer.common(),
+                &compiled.state,
+                &mut cx.model.weights,
+            );
         }
         for callback in callbacks.iter_mut() {
             let ended = callback.on_train_end(&mut cx);
@@ -404,15 +510,25 @@ impl Epochs {
         par: Par,
     ) -> Result<()> {
         self.progress.begin(epoch, options.epochs);
-        callbacks.iter_mut().try_for_each(|c| c.on_epoch_begin(epoch, cx))?;
+        callbacks
+            .iter_mut()
+            .try_for_each(|c| c.on_epoch_begin(epoch, cx))?;
         if options.shuffle {
             self.order.iter_mut().zip(0..).for_each(|(o, i)| *o = i);
-            Rng::new(cx.model.seed.wrapping_add(epoch as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)).shuffle(&mut self.order);
+            Rng::new(
+                cx.model
+                    .seed
+                    .wrapping_add(epoch as u64)
+                    .wrapping_mul(0x9e37_79b9_7f4a_7c15),
+            )
+            .shuffle(&mut self.order);
         }
         trainer.reset();
         let wanted = callbacks.iter().any(|c| c.wants_batches());
         for (b, indices) in self.order.chunks(options.batch_size).enumerate() {
-            self.gather.with(train, indices, |batch| train_batch(trainer, batch, cx.model, epoch, b, options.stop_on_nan, par))?;
+            self.gather.with(train, indices, |batch| {
+                train_batch(trainer, batch, cx.model, epoch, b, options.stop_on_nan, par)
+            })?;
             if wanted || self.progress.due() {
                 collect(trainer, "", &mut self.logs);
                 for callback in callbacks.iter_mut().filter(|c| c.wants_batches()) {
@@ -433,37 +549,78 @@ impl Epochs {
             test_all(trainer, data, gather, options.batch_size, cx.model, par)?;
             collect(trainer, "val_", &mut self.logs);
         }
-        callbacks.iter_mut().try_for_each(|c| c.on_epoch_end(epoch, &mut self.logs, cx))?;
+        callbacks
+            .iter_mut()
+            .try_for_each(|c| c.on_epoch_end(epoch, &mut self.logs, cx))?;
         self.progress.end(epoch, options.epochs, &self.logs);
         Ok(())
     }
 }
 
 /// What usually helps against a loss that is not finite.
-const NAN_HINT: &str = "a smaller learning rate, `clipnorm`, or data without NaN and of moderate size usually helps";
+const NAN_HINT: &str =
+    "a smaller learning rate, `clipnorm`, or data without NaN and of moderate size usually helps";
 
-pub(crate) fn train_batch(trainer: &mut Trainer, batch: Batch<'_>, model: &mut Model, epoch: usize, number: usize, stop_on_nan: bool, par: Par) -> Result<f64> {
-    let compiled = model.compiled.as_mut().ok_or(Error::NotCompiled { call: "fit" })?;
-    let loss = trainer.train(batch, Step { weights: &mut model.weights, compiled, seed: model.seed, par })?;
+pub(crate) fn train_batch(
+    trainer: &mut Trainer,
+    batch: Batch<'_>,
+    model: &mut Model,
+    epoch: usize,
+    number: usize,
+    stop_on_nan: bool,
+    par: Par,
+) -> Result<f64> {
+    let compiled = model
+        .compiled
+        .as_mut()
+        .ok_or(Error::NotCompiled { call: "fit" })?;
+    let loss = trainer.train(
+        batch,
+        Step {
+            weights: &mut model.weights,
+            compiled,
+            seed: model.seed,
+            par,
+        },
+    )?;
     if stop_on_nan && !loss.is_finite() {
         let place = trainer.first_non_finite(&batch, &model.weights);
-        return Err(Error::NonFinite { place, epoch, batch: number, hint: NAN_HINT });
+        return Err(Error::NonFinite {
+            place,
+            epoch,
+            batch: number,
+            hint: NAN_HINT,
+        });
     }
     Ok(loss)
 }
 
 /// Measures all samples in order.
-pub(crate) fn test_all(trainer: &mut Trainer, data: &Samples<'_>, gather: &mut Gather, batch_size: usize, model: &Model, par: Par) -> Result<()> {
+pub(crate) fn test_all(
+    trainer: &mut Trainer,
+    data: &Samples<'_>,
+    gather: &mut Gather,
+    batch_size: usize,
+    model: &Model,
+    par: Par,
+) -> Result<()> {
     let mut indices = [0u32; 256];
     let mut start = 0;
     while start < data.len() {
         let end = (start + batch_size).min(data.len());
         if end - start <= indices.len() {
-            indices.iter_mut().zip(start as u32..end as u32).for_each(|(slot, i)| *slot = i);
-            gather.with(data, &indices[..end - start], |batch| trainer.test(batch, &model.weights, par))?;
+            indices
+                .iter_mut()
+                .zip(start as u32..end as u32)
+                .for_each(|(slot, i)| *slot = i);
+            gather.with(data, &indices[..end - start], |batch| {
+                trainer.test(batch, &model.weights, par)
+            })?;
         } else {
             let indices: Vec<u32> = (start as u32..end as u32).collect();
-            gather.with(data, &indices, |batch| trainer.test(batch, &model.weights, par))?;
+            gather.with(data, &indices, |batch| {
+                trainer.test(batch, &model.weights, par)
+            })?;
         }
         start = end;
     }
@@ -479,16 +636,26 @@ pub(crate) fn collect(trainer: &Trainer, prefix: &str, logs: &mut Logs) {
 
 /// Weights must be one a sample or one a position of their output.
 pub(crate) fn check_weights(trainer: &Trainer, data: &Samples<'_>, outputs: usize) -> Result<()> {
-    let Some(weights) = &data.weights else { return Ok(()) };
+    let Some(weights) = &data.weights else {
+        return Ok(());
+    };
     if weights.tensors().len() != outputs {
-        return Err(Error::shape(format!("{outputs} arrays, one an output"), weights.tensors().len()).owned_by("sample_weight"));
+        return Err(Error::shape(
+            format!("{outputs} arrays, one an output"),
+            weights.tensors().len(),
+        )
+        .owned_by("sample_weight"));
     }
     for (i, tensor) in weights.tensors().iter().enumerate() {
         let each = tensor.sample().numel();
         let positions = trainer.positions(i, &Samples::dims(&data.x))?;
         if each != 1 && each != positions {
             let got = format!("shape {:?}", tensor.dims());
-            return Err(Error::shape(format!("one number a sample, or {positions} a sample (one a position)"), got).owned_by("sample_weight"));
+            return Err(Error::shape(
+                format!("one number a sample, or {positions} a sample (one a position)"),
+                got,
+            )
+            .owned_by("sample_weight"));
         }
         if let Some(w) = tensor.data().iter().find(|w| !w.is_finite()) {
             return Err(Error::data("sample_weight", format!("holds {w}")));

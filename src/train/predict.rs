@@ -56,7 +56,11 @@ impl Pool {
                 plan
             }
         };
-        Ok(Runner { inputs: inputs.to_vec(), plan, workspace: Workspace::default() })
+        Ok(Runner {
+            inputs: inputs.to_vec(),
+            plan,
+            workspace: Workspace::default(),
+        })
     }
 
     fn give(&self, runner: Runner) {
@@ -91,7 +95,9 @@ impl Model {
         let mut all = self.predict_all(x)?;
         match all.len() {
             1 => Ok(all.remove(0)),
-            n => Err(Error::Model(format!("the model has {n} outputs: call `predict_all`"))),
+            n => Err(Error::Model(format!(
+                "the model has {n} outputs: call `predict_all`"
+            ))),
         }
     }
 
@@ -104,7 +110,12 @@ impl Model {
         let x = self.check_inputs(x.into_arrays()?, "x")?;
         let batch = x.tensors()[0].batch();
         let runner = self.runner(&x)?;
-        let dims: Vec<Dims> = runner.plan.outputs.iter().map(|&v| runner.plan.dims[v]).collect();
+        let dims: Vec<Dims> = runner
+            .plan
+            .outputs
+            .iter()
+            .map(|&v| runner.plan.dims[v])
+            .collect();
         self.pool.give(runner);
         let mut data: Vec<Vec<Float>> = dims.iter().map(|d| vec![0.0; d.numel() * batch]).collect();
         {
@@ -133,7 +144,10 @@ impl Model {
     pub fn predict_into<'a>(&self, x: impl IntoArrays<'a>, out: &mut [Float]) -> Result<()> {
         self.require_built("predict_into")?;
         if self.graph.outputs.len() != 1 {
-            return Err(Error::Model(format!("the model has {} outputs: call `predict_all`", self.graph.outputs.len())));
+            return Err(Error::Model(format!(
+                "the model has {} outputs: call `predict_all`",
+                self.graph.outputs.len()
+            )));
         }
         let x = self.check_inputs(x.into_arrays()?, "x")?;
         self.run_inference(&x, &mut [out])
@@ -147,7 +161,9 @@ impl Model {
         }
         let batch = x.tensors()[0].batch();
         match x.tensors().iter().find(|t| t.batch() != batch) {
-            Some(t) => Err(Error::shape(format!("{batch} samples in every input"), t.batch()).owned_by(what)),
+            Some(t) => Err(
+                Error::shape(format!("{batch} samples in every input"), t.batch()).owned_by(what),
+            ),
             None => Ok(x),
         }
     }
@@ -156,10 +172,16 @@ impl Model {
         let mut dims = [Dims::default(); INLINE];
         let tensors = x.tensors();
         if tensors.len() <= INLINE {
-            tensors.iter().zip(&mut dims).for_each(|(t, d)| *d = t.sample());
+            tensors
+                .iter()
+                .zip(&mut dims)
+                .for_each(|(t, d)| *d = t.sample());
             return self.pool.take(self, &dims[..tensors.len()]);
         }
-        self.pool.take(self, &tensors.iter().map(|t| t.sample()).collect::<Vec<_>>())
+        self.pool.take(
+            self,
+            &tensors.iter().map(|t| t.sample()).collect::<Vec<_>>(),
+        )
     }
 
     fn run_inference(&self, x: &Arrays<'_>, outs: &mut [&mut [Float]]) -> Result<()> {
@@ -169,7 +191,8 @@ impl Model {
         for (i, out) in outs.iter().enumerate() {
             let want = plan.dims[plan.outputs[i]].numel() * batch;
             if out.len() != want {
-                return Err(Error::shape(format!("room for {want} numbers"), out.len()).owned_by("predict_into"));
+                return Err(Error::shape(format!("room for {want} numbers"), out.len())
+                    .owned_by("predict_into"));
             }
         }
         let widest = plan.slots.iter().copied().max().unwrap_or(1).max(1);
@@ -177,18 +200,34 @@ impl Model {
         if batch <= piece || plan.batch_coupled {
             let worth = batch * plan.work >= WORTH_THREADS;
             let mut run = |par| self.run_piece(&mut runner, x, 0, batch, outs, par);
-            if worth && self.threads != 1 { with_threads(self.threads, run) } else { run(Par::Serial) };
+            if worth && self.threads != 1 {
+                with_threads(self.threads, run)
+            } else {
+                run(Par::Serial)
+            };
             self.pool.give(runner);
             return Ok(());
         }
         self.pool.give(runner);
         let worth = batch * plan.work >= WORTH_THREADS && self.threads != 1;
-        let run = |par| self.run_pieces(x, 0, batch, piece, outs, par);
-        if worth { with_threads(self.threads, run) } else { run(Par::Serial) }
+        let mut run = |par| self.run_pieces(x, 0, batch, piece, outs, par);
+        if worth {
+            with_threads(self.threads, run)
+        } else {
+            run(Par::Serial)
+        }
     }
 
     /// Halves a large batch until its parts are one piece; the parts do not depend on the number of threads.
-    fn run_pieces(&self, x: &Arrays<'_>, start: usize, end: usize, piece: usize, outs: &mut [&mut [Float]], par: Par) -> Result<()> {
+    fn run_pieces(
+        &self,
+        x: &Arrays<'_>,
+        start: usize,
+        end: usize,
+        piece: usize,
+        outs: &mut [&mut [Float]],
+        par: Par,
+    ) -> Result<()> {
         let pieces = (end - start).div_ceil(piece);
         if pieces <= 1 {
             let mut runner = self.runner(x)?;
@@ -204,11 +243,22 @@ impl Model {
         }
         let (mut front, mut back): (Vec<_>, Vec<_>) = halves.into_iter().unzip();
         let (mut a, mut b) = (Ok(()), Ok(()));
-        par.join(|| a = self.run_pieces(x, start, middle, piece, &mut front, par), || b = self.run_pieces(x, middle, end, piece, &mut back, par));
+        par.join(
+            || a = self.run_pieces(x, start, middle, piece, &mut front, par),
+            || b = self.run_pieces(x, middle, end, piece, &mut back, par),
+        );
         a.and(b)
     }
 
-    fn run_piece(&self, runner: &mut Runner, x: &Arrays<'_>, start: usize, end: usize, outs: &mut [&mut [Float]], par: Par) {
+    fn run_piece(
+        &self,
+        runner: &mut Runner,
+        x: &Arrays<'_>,
+        start: usize,
+        end: usize,
+        outs: &mut [&mut [Float]],
+        par: Par,
+    ) {
         let batch = end - start;
         runner.workspace.reserve(&runner.plan, batch);
         let slice = |i: usize| {
@@ -217,8 +267,13 @@ impl Model {
             &tensor.data()[start * width..end * width]
         };
         let n = x.tensors().len();
-        let inline: [&[Float]; INLINE] = std::array::from_fn(|i| if i < n { slice(i) } else { &[] });
-        let heap: Vec<&[Float]> = if n > INLINE { (0..n).map(slice).collect() } else { Vec::new() };
+        let inline: [&[Float]; INLINE] =
+            std::array::from_fn(|i| if i < n { slice(i) } else { &[] });
+        let heap: Vec<&[Float]> = if n > INLINE {
+            (0..n).map(slice).collect()
+        } else {
+            Vec::new()
+        };
         let pass = Pass {
             graph: &self.graph,
             plan: &runner.plan,

@@ -73,7 +73,11 @@ impl Mean {
     }
 
     fn get(&self) -> f64 {
-        if self.count == 0.0 { 0.0 } else { self.sum / self.count }
+        if self.count == 0.0 {
+            0.0
+        } else {
+            self.sum / self.count
+        }
     }
 }
 
@@ -113,10 +117,18 @@ impl Trainer {
     pub fn new(model: &Model, compiled: &Compiled, targets: &[Dims]) -> Result<Trainer> {
         let n = model.graph.outputs.len();
         if targets.len() != n {
-            return Err(Error::shape(format!("{n} target arrays, one an output"), targets.len()).owned_by("y"));
+            return Err(
+                Error::shape(format!("{n} target arrays, one an output"), targets.len())
+                    .owned_by("y"),
+            );
         }
         if !compiled.loss_weights.is_empty() && compiled.loss_weights.len() != n {
-            return Err(Error::arg("loss_weights", format!("{n} numbers, one an output"), compiled.loss_weights.len()).owned_by("compile"));
+            return Err(Error::arg(
+                "loss_weights",
+                format!("{n} numbers, one an output"),
+                compiled.loss_weights.len(),
+            )
+            .owned_by("compile"));
         }
         update::check_slots(compiled.optimizer.as_ref())?;
         let mut graph = model.graph.clone();
@@ -125,15 +137,34 @@ impl Trainer {
             let loss = match &compiled.losses {
                 Losses::Same(loss) => loss.clone(),
                 Losses::Each(losses) if losses.len() == n => losses[i].clone(),
-                Losses::Each(losses) => return Err(Error::arg("loss", format!("{n} losses, one an output"), losses.len()).owned_by("compile")),
+                Losses::Each(losses) => {
+                    return Err(Error::arg(
+                        "loss",
+                        format!("{n} losses, one an output"),
+                        losses.len(),
+                    )
+                    .owned_by("compile"));
+                }
             };
             let (target, value) = (Shape::from(*target), graph.outputs[i]);
             let shape = graph.values[value].clone();
-            let name = graph.nodes.iter().find(|n| n.outputs.contains(&value)).map_or("input", |n| &graph.entries[n.entry].name).to_string();
-            loss.check(&target, &shape).map_err(|e| e.owned_by(loss.class_name()))?;
-            let prefix = if n > 1 { format!("{name}_") } else { String::new() };
+            let name = graph
+                .nodes
+                .iter()
+                .find(|n| n.outputs.contains(&value))
+                .map_or("input", |n| &graph.entries[n.entry].name)
+                .to_string();
+            loss.check(&target, &shape)
+                .map_err(|e| e.owned_by(loss.class_name()))?;
+            let prefix = if n > 1 {
+                format!("{name}_")
+            } else {
+                String::new()
+            };
             let metrics = measures(compiled, &target, &shape, &prefix)?;
-            let cut = graph.with_logits(i).and_then(|(cut, head)| loss.on_logits(&head).map(|loss| (cut, head, loss)));
+            let cut = graph
+                .with_logits(i)
+                .and_then(|(cut, head)| loss.on_logits(&head).map(|loss| (cut, head, loss)));
             let (head, loss) = match cut {
                 Some((cut, head, loss)) => {
                     graph = cut;
@@ -142,7 +173,14 @@ impl Trainer {
                 None => (None, loss),
             };
             let weight = compiled.loss_weights.get(i).copied().unwrap_or(1.0);
-            outputs.push(Output { loss, weight, head, metrics, total: Mean::default(), name });
+            outputs.push(Output {
+                loss,
+                weight,
+                head,
+                metrics,
+                total: Mean::default(),
+                name,
+            });
         }
         Ok(Trainer {
             update: UpdatePlan::new(&graph),
@@ -171,9 +209,20 @@ impl Trainer {
     /// Names the first that it cannot.
     pub fn check_targets(&self, y: &[crate::tensor::Tensor<'_>]) -> Result<()> {
         for (output, (y, &value)) in self.outputs.iter().zip(y.iter().zip(&self.graph.outputs)) {
-            let dims: Vec<usize> = self.graph.values[value].dims().iter().map(|d| d.unwrap_or(0)).collect();
+            let dims: Vec<usize> = self.graph.values[value]
+                .dims()
+                .iter()
+                .map(|d| d.unwrap_or(0))
+                .collect();
             let sample = y.sample();
-            output.loss.check_targets(View { data: y.data(), shape: &sample, batch: y.batch() }, &dims)?;
+            output.loss.check_targets(
+                View {
+                    data: y.data(),
+                    shape: &sample,
+                    batch: y.batch(),
+                },
+                &dims,
+            )?;
         }
         Ok(())
     }
@@ -181,7 +230,10 @@ impl Trainer {
     /// Number of weights of one sample at each output: for weights by position.
     pub fn positions(&self, output: usize, x_dims: &[Dims]) -> Result<usize> {
         let plan = Plan::new(&self.graph, x_dims, Mode::Infer)?;
-        Ok(self.outputs[output].loss.positions(&plan.dims[plan.outputs[output]]).numel())
+        Ok(self.outputs[output]
+            .loss
+            .positions(&plan.dims[plan.outputs[output]])
+            .numel())
     }
 
     /// Rough number of multiplications of a step, for deciding about threads.
@@ -190,7 +242,11 @@ impl Trainer {
     }
 
     fn plan(&mut self, x_dims: &[Dims], mode: Mode) -> Result<Arc<Plan>> {
-        if let Some(i) = self.plans.iter().position(|(d, m, _)| d == x_dims && *m == mode) {
+        if let Some(i) = self
+            .plans
+            .iter()
+            .position(|(d, m, _)| d == x_dims && *m == mode)
+        {
             return Ok(self.plans[i].2.clone());
         }
         let plan = Arc::new(Plan::new(&self.graph, x_dims, mode)?);
@@ -219,7 +275,12 @@ impl Trainer {
     /// If a layer refuses the shapes.
     pub fn train(&mut self, batch: Batch<'_>, step: Step<'_>) -> Result<f64> {
         let plan = self.plan(batch.x_dims, Mode::Train)?;
-        let Step { weights, compiled, seed, par } = step;
+        let Step {
+            weights,
+            compiled,
+            seed,
+            par,
+        } = step;
         compiled.state.reserve(compiled.optimizer.as_ref(), weights);
         let mut ws = std::mem::take(&mut self.train);
         ws.reserve(&plan, batch.size);
@@ -245,7 +306,14 @@ impl Trainer {
         let mut dw = std::mem::take(&mut self.dw);
         pass.backward(&mut ws, &mut dw);
         self.update.add_penalty_grads(&graph, weights, &mut dw);
-        self.update.apply(&graph, compiled.optimizer.as_ref(), &mut compiled.state, weights, &mut dw, par);
+        self.update.apply(
+            &graph,
+            compiled.optimizer.as_ref(),
+            &mut compiled.state,
+            weights,
+            &mut dw,
+            par,
+        );
         Pass::update_state(&graph, &plan, &ws, &mut weights.state);
         self.total.add(loss, batch.size);
         (self.graph, self.train, self.dw) = (graph, ws, dw);
@@ -284,10 +352,35 @@ impl Trainer {
     }
 
     /// The weighted loss at one output; metrics are updated, and with `scale` the gradient times it is left at the output.
-    fn measure(&mut self, i: usize, pass: &Pass<'_>, ws: &mut Workspace, batch: &Batch<'_>, scale: Option<f64>) -> f64 {
-        let Trainer { outputs, coef, values, probabilities, targets, .. } = self;
-        let Output { loss, weight, head, metrics, total, .. } = &mut outputs[i];
-        let y_true = View { data: batch.y[i], shape: &targets[i], batch: batch.size };
+    fn measure(
+        &mut self,
+        i: usize,
+        pass: &Pass<'_>,
+        ws: &mut Workspace,
+        batch: &Batch<'_>,
+        scale: Option<f64>,
+    ) -> f64 {
+        let Trainer {
+            outputs,
+            coef,
+            values,
+            probabilities,
+            targets,
+            ..
+        } = self;
+        let Output {
+            loss,
+            weight,
+            head,
+            metrics,
+            total,
+            ..
+        } = &mut outputs[i];
+        let y_true = View {
+            data: batch.y[i],
+            shape: &targets[i],
+            batch: batch.size,
+        };
         let y_pred = pass.output(i, ws);
         let value_dims = pass.plan.dims[pass.plan.outputs[i]];
         let n = loss.positions(&value_dims).numel() * batch.size;
@@ -296,9 +389,16 @@ impl Trainer {
         coef.resize(n, 1.0);
         let sample_weight = batch.weights.get(i).copied();
         spread(sample_weight, batch.size, coef);
-        let mask = pass.output_mask(i, ws).map(|m| m.data).filter(|m| m.len() == n);
+        let mask = pass
+            .output_mask(i, ws)
+            .map(|m| m.data)
+            .filter(|m| m.len() == n);
         loss.reduction().coefficients(coef, mask);
-        let value: f64 = coef.iter().zip(&*values).map(|(c, v)| f64::from(*c) * f64::from(*v)).sum();
+        let value: f64 = coef
+            .iter()
+            .zip(&*values)
+            .map(|(c, v)| f64::from(*c) * f64::from(*v))
+            .sum();
         total.add(value, batch.size);
         if !metrics.is_empty() {
             let rows = y_pred.rows();
@@ -313,8 +413,16 @@ impl Trainer {
             };
             let y_pred = View { data, ..y_pred };
             for measure in metrics {
-                let weight = if measure.weighted { sample_weight } else { None };
-                measure.metric.update(y_true, y_pred, weight.filter(|w| w.len() == batch.size || w.len() == rows));
+                let weight = if measure.weighted {
+                    sample_weight
+                } else {
+                    None
+                };
+                measure.metric.update(
+                    y_true,
+                    y_pred,
+                    weight.filter(|w| w.len() == batch.size || w.len() == rows),
+                );
             }
         }
         if let Some(scale) = scale
@@ -322,9 +430,18 @@ impl Trainer {
         {
             let factor = (*weight * scale) as Float;
             if factor != 1.0 {
-                elementwise::scale(coef, factor);
+                elementwise::scale(factor, coef);
             }
-            loss.grad(y_true, y_pred, coef, ViewMut { data: dy.data, shape: dy.shape, batch: dy.batch });
+            loss.grad(
+                y_true,
+                y_pred,
+                coef,
+                ViewMut {
+                    data: dy.data,
+                    shape: dy.shape,
+                    batch: dy.batch,
+                },
+            );
         }
         value * *weight
     }
@@ -333,7 +450,9 @@ impl Trainer {
     pub fn results(&self, mut add: impl FnMut(&str, f64)) {
         add("loss", self.total.get());
         if self.outputs.len() > 1 {
-            self.outputs.iter().for_each(|o| add(&format!("{}_loss", o.name), o.total.get()));
+            self.outputs
+                .iter()
+                .for_each(|o| add(&format!("{}_loss", o.name), o.total.get()));
         }
         for measure in self.outputs.iter().flat_map(|o| &o.metrics) {
             add(&measure.name, measure.metric.result());
@@ -342,14 +461,20 @@ impl Trainer {
 
     /// Where the last training step first met a value that is not finite: the output or else the gradient of a layer.
     pub fn first_non_finite(&self, batch: &Batch<'_>, weights: &Weights) -> String {
-        let plan = self.plans.iter().find(|(_, m, _)| *m == Mode::Train).map(|(_, _, plan)| plan.clone());
+        let plan = self
+            .plans
+            .iter()
+            .find(|(_, m, _)| *m == Mode::Train)
+            .map(|(_, _, plan)| plan.clone());
         if batch.x.iter().any(|x| !elementwise::all_finite(x)) {
             return "the input".into();
         }
         if batch.y.iter().any(|y| !elementwise::all_finite(y)) {
             return "a target".into();
         }
-        let Some(plan) = plan else { return "the loss".into() };
+        let Some(plan) = plan else {
+            return "the loss".into();
+        };
         let pass = Pass {
             graph: &self.graph,
             plan: &plan,
@@ -381,22 +506,41 @@ fn spread(weight: Option<&[Float]>, batch: usize, coef: &mut [Float]) {
         Some(w) if w.len() == coef.len() => coef.copy_from_slice(w),
         Some(w) => {
             let each = coef.len() / batch.max(1);
-            coef.chunks_mut(each.max(1)).zip(w).for_each(|(c, w)| c.fill(*w));
+            coef.chunks_mut(each.max(1))
+                .zip(w)
+                .for_each(|(c, w)| c.fill(*w));
         }
     }
 }
 
-fn measures(compiled: &Compiled, target: &Shape, shape: &Shape, prefix: &str) -> Result<Vec<Measure>> {
-    let all = compiled.metrics.iter().map(|m| (m, false)).chain(compiled.weighted_metrics.iter().map(|m| (m, true)));
+fn measures(
+    compiled: &Compiled,
+    target: &Shape,
+    shape: &Shape,
+    prefix: &str,
+) -> Result<Vec<Measure>> {
+    let all = compiled
+        .metrics
+        .iter()
+        .map(|m| (m, false))
+        .chain(compiled.weighted_metrics.iter().map(|m| (m, true)));
     let mut measures: Vec<Measure> = Vec::new();
     for (metric, weighted) in all {
-        let metric = metric.resolve(target, shape).unwrap_or_else(|| metric.fresh());
-        metric.check(target, shape).map_err(|e| e.owned_by(&metric.name()))?;
+        let metric = metric
+            .resolve(target, shape)
+            .unwrap_or_else(|| metric.fresh());
+        metric
+            .check(target, shape)
+            .map_err(|e| e.owned_by(&metric.name()))?;
         let mut name = format!("{prefix}{}", metric.name());
         if weighted && measures.iter().any(|m| m.name == name) {
             name = format!("{prefix}weighted_{}", metric.name());
         }
-        measures.push(Measure { metric, weighted, name });
+        measures.push(Measure {
+            metric,
+            weighted,
+            name,
+        });
     }
     Ok(measures)
 }

@@ -31,13 +31,20 @@ pub struct OptimizerState {
 impl OptimizerState {
     /// Before the first step.
     pub fn new(learning_rate: f64) -> Self {
-        OptimizerState { steps: 0, learning_rate, slots: Vec::new(), average: None, accumulated: None }
+        OptimizerState {
+            steps: 0,
+            learning_rate,
+            slots: Vec::new(),
+            average: None,
+            accumulated: None,
+        }
     }
 
     /// Makes the slots for weights of this length, if they do not exist.
     pub fn reserve(&mut self, optimizer: &dyn Optimizer, weights: &Weights) {
         let len = weights.params.len();
-        if self.slots.len() != optimizer.slots().len() || self.slots.iter().any(|s| s.len() != len) {
+        if self.slots.len() != optimizer.slots().len() || self.slots.iter().any(|s| s.len() != len)
+        {
             self.slots = (0..optimizer.slots().len())
                 .map(|slot| {
                     let mut buffer = Buffer::zeros(len);
@@ -72,8 +79,13 @@ pub struct UpdatePlan {
 impl UpdatePlan {
     /// For the variables that are trained now.
     pub fn new(graph: &Graph) -> Self {
-        let trained = |v: &Var| v.weight.kind == Kind::Trainable && graph.entries[v.entry].trainable;
-        let pick = |f: &dyn Fn(&Var) -> bool| (0..graph.vars.len()).filter(|&i| trained(&graph.vars[i]) && f(&graph.vars[i])).collect();
+        let trained =
+            |v: &Var| v.weight.kind == Kind::Trainable && graph.entries[v.entry].trainable;
+        let pick = |f: &dyn Fn(&Var) -> bool| {
+            (0..graph.vars.len())
+                .filter(|&i| trained(&graph.vars[i]) && f(&graph.vars[i]))
+                .collect()
+        };
         UpdatePlan {
             runs: trainable_runs(graph),
             vars: pick(&|_| true),
@@ -86,7 +98,10 @@ impl UpdatePlan {
     pub fn penalty(&self, graph: &Graph, weights: &Weights) -> f64 {
         let one = |&i: &usize| {
             let var = &graph.vars[i];
-            var.weight.regularizer.as_ref().map_or(0.0, |r| r.penalty(weights.var(var), &var.weight.shape))
+            var.weight
+                .regularizer
+                .as_ref()
+                .map_or(0.0, |r| r.penalty(weights.var(var), &var.weight.shape))
         };
         self.penalised.iter().map(one).sum()
     }
@@ -96,18 +111,38 @@ impl UpdatePlan {
         for &i in &self.penalised {
             let var = &graph.vars[i];
             if let Some(r) = &var.weight.regularizer {
-                r.add_grad(weights.var(var), &var.weight.shape, &mut dw[var.range.clone()]);
+                r.add_grad(
+                    weights.var(var),
+                    &var.weight.shape,
+                    &mut dw[var.range.clone()],
+                );
             }
         }
     }
 
     /// One step: changes `weights` by the gradients `dw` (which it may change too).
-    pub fn apply(&self, graph: &Graph, optimizer: &dyn Optimizer, state: &mut OptimizerState, weights: &mut Weights, dw: &mut [Float], par: Par) {
+    pub fn apply(
+        &self,
+        graph: &Graph,
+        optimizer: &dyn Optimizer,
+        state: &mut OptimizerState,
+        weights: &mut Weights,
+        dw: &mut [Float],
+        par: Par,
+    ) {
         let common = optimizer.common();
         let updates_before = state.steps / common.gradient_accumulation_steps.unwrap_or(1);
         state.steps += 1;
         if accumulate(common, state, dw) {
-            self.update(graph, optimizer, updates_before + 1, state, weights, dw, par);
+            self.update(
+                graph,
+                optimizer,
+                updates_before + 1,
+                state,
+                weights,
+                dw,
+                par,
+            );
         }
         average(common, updates_before, state, weights);
         for &i in &self.constrained {
@@ -133,15 +168,38 @@ impl UpdatePlan {
         scale *= self.clip(common, graph, dw, scale);
         let lr = state.learning_rate;
         let decay = (common.weight_decay.unwrap_or(0.0) * lr) as Float;
-        let tick = Tick { iteration, lr, grad_scale: scale as Float, decay };
+        let tick = Tick {
+            iteration,
+            lr,
+            grad_scale: scale as Float,
+            decay,
+        };
         if optimizer.whole_runs() {
             for run in &self.runs {
-                update_run(optimizer, &tick, &[run.len()], run.clone(), state, weights, dw, par);
+                update_run(
+                    optimizer,
+                    &tick,
+                    &[run.len()],
+                    run.clone(),
+                    state,
+                    weights,
+                    dw,
+                    par,
+                );
             }
         } else {
             for &i in &self.vars {
                 let var = &graph.vars[i];
-                update_run(optimizer, &tick, &var.weight.shape, var.range.clone(), state, weights, dw, Par::Serial);
+                update_run(
+                    optimizer,
+                    &tick,
+                    &var.weight.shape,
+                    var.range.clone(),
+                    state,
+                    weights,
+                    dw,
+                    Par::Serial,
+                );
             }
         }
     }
@@ -150,7 +208,11 @@ impl UpdatePlan {
     fn clip(&self, common: &Common, graph: &Graph, dw: &mut [Float], scale: f64) -> f64 {
         let norm = |g: &[Float]| elementwise::squared_norm(g).sqrt() * scale.abs();
         if let Some(limit) = common.global_clipnorm {
-            let squares: f64 = self.runs.iter().map(|r| elementwise::squared_norm(&dw[r.clone()])).sum();
+            let squares: f64 = self
+                .runs
+                .iter()
+                .map(|r| elementwise::squared_norm(&dw[r.clone()]))
+                .sum();
             let norm = squares.sqrt() * scale.abs();
             return if norm > limit { limit / norm } else { 1.0 };
         }
@@ -159,12 +221,20 @@ impl UpdatePlan {
             if let Some(limit) = common.clipnorm {
                 let norm = norm(g);
                 if norm > limit {
-                    elementwise::scale(g, (limit / norm) as Float);
+                    elementwise::scale((limit / norm) as Float, g);
                 }
             }
             if let Some(limit) = common.clipvalue {
                 let limit = (limit / scale) as Float;
-                g.iter_mut().for_each(|g| *g = if *g > limit { limit } else if *g < -limit { -limit } else { *g });
+                g.iter_mut().for_each(|g| {
+                    *g = if *g > limit {
+                        limit
+                    } else if *g < -limit {
+                        -limit
+                    } else {
+                        *g
+                    }
+                });
             }
         }
         1.0
@@ -173,13 +243,16 @@ impl UpdatePlan {
 
 /// Adds `dw` to the accumulator; true when it is time to update, with the mean in `dw`.
 fn accumulate(common: &Common, state: &mut OptimizerState, dw: &mut [Float]) -> bool {
-    let (Some(steps), Some(sum)) = (common.gradient_accumulation_steps, &mut state.accumulated) else { return true };
-    elementwise::add_assign(sum, dw);
+    let (Some(steps), Some(sum)) = (common.gradient_accumulation_steps, &mut state.accumulated)
+    else {
+        return true;
+    };
+    elementwise::add(dw, sum);
     if !state.steps.is_multiple_of(steps) {
         return false;
     }
     dw.copy_from_slice(sum);
-    elementwise::scale(dw, 1.0 / steps as Float);
+    elementwise::scale(1.0 / steps as Float, dw);
     sum.fill(0.0);
     true
 }
@@ -210,31 +283,58 @@ fn update_run(
 const MAX_SLOTS: usize = 6;
 
 /// Halves the arrays until they are small, on several threads where allowed. Elementwise, so the pieces do not matter.
-fn split_update(optimizer: &dyn Optimizer, tick: &Tick, shape: &[usize], w: &mut [Float], g: &[Float], slots: &mut [&mut [Float]], par: Par) {
+fn split_update<'a>(
+    optimizer: &dyn Optimizer,
+    tick: &Tick,
+    shape: &'a [usize],
+    w: &'a mut [Float],
+    g: &'a [Float],
+    slots: &'a mut [&'a mut [Float]],
+    par: Par,
+) {
     if par == Par::Serial || w.len() <= PIECE || shape.len() != 1 {
         return optimizer.update(tick, optimizers::Var { shape, w, g, slots });
     }
     let middle = (w.len() / 2).next_multiple_of(64);
     let (w0, w1) = w.split_at_mut(middle);
     let (g0, g1) = g.split_at(middle);
-    let (mut s0, mut s1): ([&mut [Float]; MAX_SLOTS], [&mut [Float]; MAX_SLOTS]) = Default::default();
+    let (shape0, shape1) = ([middle], [g1.len()]);
+    let (mut s0, mut s1): ([&mut [Float]; MAX_SLOTS], [&mut [Float]; MAX_SLOTS]) =
+        Default::default();
+    let n = slots.len();
     for ((slot, a), b) in slots.iter_mut().zip(&mut s0).zip(&mut s1) {
         (*a, *b) = slot.split_at_mut(middle);
     }
-    let n = slots.len();
     par.join(
-        || split_update(optimizer, tick, &[middle], w0, g0, &mut s0[..n], par),
-        || split_update(optimizer, tick, &[g1.len()], w1, g1, &mut s1[..n], par),
+        || split_update(optimizer, tick, &shape0, w0, g0, &mut s0[..n], par),
+        || split_update(optimizer, tick, &shape1, w1, g1, &mut s1[..n], par),
     );
 }
 
 /// Keras's moving average, at every step: `average = momentum * average + (1 - momentum) * w`, with momentum 0 until the first
 /// update; the weights take it every so many updates.
-fn average(common: &Common, updates_before: u64, state: &mut OptimizerState, weights: &mut Weights) {
-    let Some(average) = &mut state.average else { return };
-    let momentum = if updates_before == 0 { 0.0 } else { common.ema_momentum as Float };
-    average.iter_mut().zip(weights.params.iter()).for_each(|(a, w)| *a = momentum * *a + (1.0 - momentum) * w);
-    if common.ema_overwrite_frequency.is_some_and(|n| (updates_before + 1).is_multiple_of(n)) {
+fn average(
+    common: &Common,
+    updates_before: u64,
+    state: &mut OptimizerState,
+    weights: &mut Weights,
+) {
+    let Some(average) = &mut state.average else {
+        return;
+    };
+    let momentum = if updates_before == 0 {
+        0.0
+    } else {
+        common.ema_momentum as Float
+    };
+    average
+        .iter_mut()
+        .zip(weights.params.iter())
+        .for_each(|(a, w)| *a = momentum * *a + (1.0 - momentum) * w);
+    if common
+        .ema_overwrite_frequency
+        .is_some_and(|n| (updates_before + 1).is_multiple_of(n))
+    {
         weights.params.copy_from_slice(average);
     }
 }
@@ -249,7 +349,10 @@ pub fn finalize(common: &Common, state: &OptimizerState, weights: &mut Weights) 
 /// An optimizer with more slots than there is room for.
 pub fn check_slots(optimizer: &dyn Optimizer) -> Result<()> {
     match optimizer.slots().len() {
-        n if n > MAX_SLOTS => Err(Error::arg("slots", format!("at most {MAX_SLOTS}"), n).owned_by(optimizer.class_name())),
+        n if n > MAX_SLOTS => {
+            Err(Error::arg("slots", format!("at most {MAX_SLOTS}"), n)
+                .owned_by(optimizer.class_name()))
+        }
         _ => Ok(()),
     }
 }

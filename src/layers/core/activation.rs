@@ -29,7 +29,9 @@ pub struct Activation {
 impl Activation {
     /// This function: a name of Keras's or an [`activation::Activation`](Function).
     pub fn new(activation: impl Into<Function>) -> Self {
-        Activation { activation: activation.into() }
+        Activation {
+            activation: activation.into(),
+        }
     }
 }
 
@@ -46,23 +48,40 @@ impl Layer for Activation {
         self.activation.check("activation")?;
         match inputs {
             [x] => Ok(x.clone()),
-            _ => Err(Error::shape("one input", format!("{} inputs", inputs.len()))),
+            _ => Err(Error::shape(
+                "one input",
+                format!("{} inputs", inputs.len()),
+            )),
         }
     }
 
     fn buffers(&self, inputs: &[Dims]) -> Buffers {
         let z = Len::PerSample(inputs[0].numel());
-        Buffers { saved: if self.activation.reads() == Reads::Input { vec![z] } else { Vec::new() }, ..Buffers::default() }
+        Buffers {
+            saved: if self.activation.reads() == Reads::Input {
+                vec![z]
+            } else {
+                Vec::new()
+            },
+            ..Buffers::default()
+        }
     }
 
     fn contract(&self) -> Contract {
         let reads_y = self.activation.reads() == Reads::Output;
-        Contract { reads_x: false, reads_y, in_place: true, mask: MaskRule::Pass, ..Contract::default() }
+        Contract {
+            reads_x: false,
+            reads_y,
+            in_place: true,
+            mask: MaskRule::Pass,
+            ..Contract::default()
+        }
     }
 
     fn forward(&self, mut cx: Forward<'_>) {
         let cols = cx.y.cols();
-        self.activation.apply_bias(None, cx.y.data, cols, cx.saved.next());
+        self.activation
+            .apply_bias(None, cx.y.data, cols, cx.saved.next());
     }
 
     fn backward(&self, mut cx: Backward<'_>) {

@@ -47,9 +47,9 @@ pub struct Dense {
     activation: Activation,
     #[serde(default = "yes")]
     use_bias: bool,
-    #[serde(default = "Initializer::glorot_uniform")]
+    #[serde(default = "glorot_uniform")]
     kernel_initializer: Initializer,
-    #[serde(default = "Initializer::zeros")]
+    #[serde(default = "zeros")]
     bias_initializer: Initializer,
     #[serde(default)]
     kernel_regularizer: Option<Regularizer>,
@@ -65,6 +65,14 @@ fn yes() -> bool {
     true
 }
 
+fn glorot_uniform() -> Initializer {
+    Initializer::from("glorot_uniform")
+}
+
+fn zeros() -> Initializer {
+    Initializer::Zeros
+}
+
 impl Dense {
     /// With so many outputs.
     pub fn new(units: usize) -> Self {
@@ -72,8 +80,8 @@ impl Dense {
             units,
             activation: Activation::Linear,
             use_bias: true,
-            kernel_initializer: Initializer::glorot_uniform(),
-            bias_initializer: Initializer::zeros(),
+            kernel_initializer: glorot_uniform(),
+            bias_initializer: zeros(),
             kernel_regularizer: None,
             bias_regularizer: None,
             kernel_constraint: None,
@@ -144,7 +152,12 @@ impl Layer for Dense {
             return Err(Error::arg("units", "a positive integer", 0));
         }
         self.activation.check("activation")?;
-        let [x] = inputs else { return Err(Error::shape("one input", format!("{} inputs", inputs.len()))) };
+        let [x] = inputs else {
+            return Err(Error::shape(
+                "one input",
+                format!("{} inputs", inputs.len()),
+            ));
+        };
         match x.last() {
             Some(0) | None => Err(Error::shape("an input whose last axis has a known size", x)),
             Some(_) => x.with_last(self.units),
@@ -156,26 +169,55 @@ impl Layer for Dense {
         let kernel = Weight::new("kernel", [k, self.units], &self.kernel_initializer)
             .regularizer(&self.kernel_regularizer)
             .constraint(&self.kernel_constraint);
-        let bias = Weight::new("bias", [self.units], &self.bias_initializer).regularizer(&self.bias_regularizer).constraint(&self.bias_constraint);
-        Ok(if self.use_bias { vec![kernel, bias] } else { vec![kernel] })
+        let bias = Weight::new("bias", [self.units], &self.bias_initializer)
+            .regularizer(&self.bias_regularizer)
+            .constraint(&self.bias_constraint);
+        Ok(if self.use_bias {
+            vec![kernel, bias]
+        } else {
+            vec![kernel]
+        })
     }
 
     fn buffers(&self, inputs: &[Dims]) -> Buffers {
         // The pre-activation, where the derivative needs it.
         let z = Len::PerSample(inputs[0].without_last().numel() * self.units);
-        Buffers { saved: if self.activation.reads() == Reads::Input { vec![z] } else { Vec::new() }, ..Buffers::default() }
+        Buffers {
+            saved: if self.activation.reads() == Reads::Input {
+                vec![z]
+            } else {
+                Vec::new()
+            },
+            ..Buffers::default()
+        }
     }
 
     fn contract(&self) -> Contract {
         let reads_y = self.activation.reads() == Reads::Output;
-        Contract { reads_y, overwrites_dw: true, mask: MaskRule::Pass, ..Contract::default() }
+        Contract {
+            reads_y,
+            overwrites_dw: true,
+            mask: MaskRule::Pass,
+            ..Contract::default()
+        }
     }
 
     fn forward(&self, mut cx: Forward<'_>) {
         let (x, kernel, bias) = (cx.x[0], cx.w.next().expect("kernel"), cx.w.next());
         let (m, k, n) = (x.rows(), x.cols(), self.units);
-        gemm(m, k, n, Mat::new(x.data, k), Mat::new(kernel, n), Accum::Replace, cx.y.data, n, cx.par);
-        self.activation.apply_bias(bias, cx.y.data, n, cx.saved.next());
+        gemm(
+            m,
+            k,
+            n,
+            Mat::new(x.data, k),
+            Mat::new(kernel, n),
+            Accum::Replace,
+            cx.y.data,
+            n,
+            cx.par,
+        );
+        self.activation
+            .apply_bias(bias, cx.y.data, n, cx.saved.next());
     }
 
     fn backward(&self, mut cx: Backward<'_>) {
@@ -189,20 +231,44 @@ impl Layer for Dense {
         if let (Some(dbias), Accum::Replace) = (&mut dbias, cx.accum) {
             dbias.fill(0.0); // the sweep below adds
         }
-        self.activation.grad_bias(cx.y.data, z, cx.dy.data, n, dbias); // dy holds dz from here on
+        self.activation
+            .grad_bias(cx.y.data, z, cx.dy.data, n, dbias); // dy holds dz from here on
         let dz = Mat::new(cx.dy.data, n);
         if let Some(dkernel) = dkernel {
-            gemm(k, m, n, Mat::new(x.data, k).t(), dz, cx.accum, dkernel, n, cx.par);
+            gemm(
+                k,
+                m,
+                n,
+                Mat::new(x.data, k).t(),
+                dz,
+                cx.accum,
+                dkernel,
+                n,
+                cx.par,
+            );
         }
         if let Some(dx) = &mut cx.dx[0] {
-            gemm(m, n, k, dz, Mat::new(kernel, n).t(), Accum::Replace, dx.data, k, cx.par);
+            gemm(
+                m,
+                n,
+                k,
+                dz,
+                Mat::new(kernel, n).t(),
+                Accum::Replace,
+                dx.data,
+                k,
+                cx.par,
+            );
         }
     }
 
     fn head(&self) -> Head {
         match self.activation {
             Activation::Linear => Head::None,
-            _ => Head::Split(Arc::new(self.clone().activation(Activation::Linear)), self.activation.clone()),
+            _ => Head::Split(
+                Arc::new(self.clone().activation(Activation::Linear)),
+                self.activation.clone(),
+            ),
         }
     }
 }
@@ -223,10 +289,20 @@ mod tests {
 
     #[test]
     fn mistakes_are_named() {
-        let e = Dense::new(0).output_shape(&[[5].into()]).unwrap_err().owned_by("dense");
-        assert_eq!(e.to_string(), "dense: argument `units`: expected a positive integer, got 0");
+        let e = Dense::new(0)
+            .output_shape(&[[5].into()])
+            .unwrap_err()
+            .owned_by("dense");
+        assert_eq!(
+            e.to_string(),
+            "dense: argument `units`: expected a positive integer, got 0"
+        );
         assert!(Dense::new(2).output_shape(&[[None].into()]).is_err());
         assert!(Dense::new(2).output_shape(&[Shape::default()]).is_err());
-        assert!(Dense::new(2).output_shape(&[[1].into(), [1].into()]).is_err());
+        assert!(
+            Dense::new(2)
+                .output_shape(&[[1].into(), [1].into()])
+                .is_err()
+        );
     }
 }

@@ -19,7 +19,7 @@ use crate::shape::Shape;
 /// |---|---|---|
 /// | `rate` | | fraction set to zero, in `[0, 1)` or 1 |
 /// | `noise_shape` | all axes | shape of the mask of one sample; an axis of 1 is dropped as a whole |
-/// | `seed` | the model's | seed of this layer's masks |
+/// | `seed` | none | mixed with the model's seed into this layer's masks |
 ///
 /// ```
 /// use oxhorn::prelude::*;
@@ -42,17 +42,25 @@ pub struct Dropout {
 impl Dropout {
     /// Drops this fraction.
     pub fn new(rate: f64) -> Self {
-        Dropout { rate, noise_shape: None, seed: None }
+        Dropout {
+            rate,
+            noise_shape: None,
+            seed: None,
+        }
     }
 
     /// Shape of the mask of one sample: each axis the input's size (or `None`), or 1 to drop the axis as a whole.
     pub fn noise_shape(mut self, shape: impl Into<Shape>) -> Self {
         // In files the batch axis comes first.
-        self.noise_shape = Some(std::iter::once(None).chain(shape.into().dims().iter().copied()).collect());
+        self.noise_shape = Some(
+            std::iter::once(None)
+                .chain(shape.into().dims().iter().copied())
+                .collect(),
+        );
         self
     }
 
-    /// Seed of this layer's masks, instead of the model's.
+    /// A seed to mix with the model's into this layer's masks.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
         self
@@ -77,20 +85,41 @@ impl Dropout {
                     for four in data.chunks_mut(4) {
                         let bits = rng.next_u64();
                         for (i, x) in four.iter_mut().enumerate() {
-                            *x *= if ((bits >> (16 * i)) & 0xffff) < u64::from(threshold) { scale } else { 0.0 };
+                            *x *= if ((bits >> (16 * i)) & 0xffff) < u64::from(threshold) {
+                                scale
+                            } else {
+                                0.0
+                            };
                         }
                     }
                 }
-                Some(noise) => broadcast(&noise[1..], shape, data, || if (rng.next_u64() & 0xffff) < u64::from(threshold) { scale } else { 0.0 }),
+                Some(noise) => broadcast(&noise[1..], shape, data, || {
+                    if (rng.next_u64() & 0xffff) < u64::from(threshold) {
+                        scale
+                    } else {
+                        0.0
+                    }
+                }),
             }
         }
     }
 }
 
 /// Multiplies by factors drawn once for every position of the noise shape (row-major, recursively over the axes).
-fn broadcast(noise: &[Option<usize>], shape: &[usize], data: &mut [Float], mut draw: impl FnMut() -> Float) {
+fn broadcast(
+    noise: &[Option<usize>],
+    shape: &[usize],
+    data: &mut [Float],
+    mut draw: impl FnMut() -> Float,
+) {
     // Positions of the noise in row-major order; for each, all elements that share it.
-    let size = |axis: usize| if noise[axis] == Some(1) { 1 } else { shape[axis] };
+    let size = |axis: usize| {
+        if noise[axis] == Some(1) {
+            1
+        } else {
+            shape[axis]
+        }
+    };
     let total: usize = (0..shape.len()).map(size).product();
     for p in 0..total {
         let factor = draw();
@@ -98,7 +127,14 @@ fn broadcast(noise: &[Option<usize>], shape: &[usize], data: &mut [Float], mut d
     }
 }
 
-fn scale_matching(p: usize, axis: usize, shape: &[usize], size: &impl Fn(usize) -> usize, data: &mut [Float], factor: Float) {
+fn scale_matching(
+    p: usize,
+    axis: usize,
+    shape: &[usize],
+    size: &impl Fn(usize) -> usize,
+    data: &mut [Float],
+    factor: Float,
+) {
     if axis == shape.len() {
         data[0] *= factor;
         return;
@@ -126,20 +162,37 @@ impl Layer for Dropout {
         if !(0.0..=1.0).contains(&self.rate) {
             return Err(Error::arg("rate", "a fraction in [0, 1]", self.rate));
         }
-        let [x] = inputs else { return Err(Error::shape("one input", format!("{} inputs", inputs.len()))) };
+        let [x] = inputs else {
+            return Err(Error::shape(
+                "one input",
+                format!("{} inputs", inputs.len()),
+            ));
+        };
         if let Some(noise) = &self.noise_shape {
             let fits = noise.len() == x.rank() + 1
                 && noise[0].is_none()
-                && noise[1..].iter().zip(x.dims()).all(|(n, d)| matches!(n, None | Some(1)) || d.is_none() || n == d);
+                && noise[1..]
+                    .iter()
+                    .zip(x.dims())
+                    .all(|(n, d)| matches!(n, None | Some(1)) || d.is_none() || n == d);
             if !fits {
-                return Err(Error::arg("noise_shape", format!("the input's size or 1 for each axis of {x}"), format!("{noise:?}")));
+                return Err(Error::arg(
+                    "noise_shape",
+                    format!("the input's size or 1 for each axis of {x}"),
+                    format!("{noise:?}"),
+                ));
             }
         }
         Ok(x.clone())
     }
 
     fn contract(&self) -> Contract {
-        Contract { reads_x: false, in_place: true, mask: MaskRule::Pass, ..Contract::default() }
+        Contract {
+            reads_x: false,
+            in_place: true,
+            mask: MaskRule::Pass,
+            ..Contract::default()
+        }
     }
 
     fn forward(&self, cx: Forward<'_>) {
@@ -173,18 +226,28 @@ mod tests {
         Dropout::new(0.3).mask(Stream::new(1, 2, 3), &[100], 400, &mut data);
         let dropped = data.iter().filter(|v| **v == 0.0).count() as f64 / 40_000.0;
         let mean = data.iter().map(|v| f64::from(*v)).sum::<f64>() / 40_000.0;
-        assert!((dropped - 0.3).abs() < 0.01 && (mean - 1.0).abs() < 0.015, "{dropped} {mean}");
+        assert!(
+            (dropped - 0.3).abs() < 0.01 && (mean - 1.0).abs() < 0.015,
+            "{dropped} {mean}"
+        );
     }
 
     #[test]
     fn an_axis_of_one_is_dropped_whole() {
         let mut data = vec![1.0; 8 * 5 * 3];
-        Dropout::new(0.5).noise_shape([1, 3]).mask(Stream::new(1, 2, 3), &[5, 3], 8, &mut data);
+        Dropout::new(0.5)
+            .noise_shape([1, 3])
+            .mask(Stream::new(1, 2, 3), &[5, 3], 8, &mut data);
         for sample in data.chunks(15) {
             (0..15).for_each(|i| assert_eq!(sample[i], sample[i % 3]));
         }
         assert!(data.contains(&0.0) && data.contains(&2.0));
-        assert!(Dropout::new(0.5).noise_shape([2, 3]).output_shape(&[[5, 3].into()]).is_err());
+        assert!(
+            Dropout::new(0.5)
+                .noise_shape([2, 3])
+                .output_shape(&[[5, 3].into()])
+                .is_err()
+        );
         assert!(Dropout::new(1.5).output_shape(&[[5].into()]).is_err());
     }
 }

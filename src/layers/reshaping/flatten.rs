@@ -53,12 +53,19 @@ impl Layer for Flatten {
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape> {
         match inputs {
             [x] => Ok(Shape::from([x.numel()])),
-            _ => Err(Error::shape("one input", format!("{} inputs", inputs.len()))),
+            _ => Err(Error::shape(
+                "one input",
+                format!("{} inputs", inputs.len()),
+            )),
         }
     }
 
     fn contract(&self) -> Contract {
-        Contract { reads_x: false, in_place: true, ..Contract::default() }
+        Contract {
+            reads_x: false,
+            in_place: true,
+            ..Contract::default()
+        }
     }
 
     fn forward(&self, _cx: Forward<'_>) {}
@@ -75,6 +82,11 @@ mod tests {
     fn laws() {
         check_layer(Flatten::new(), &[[2, 3, 4].into()]);
         check_layer(Flatten::new(), &[Shape::default()]);
-        assert_eq!(Flatten::new().output_shape(&[[None, Some(3)].into()]).unwrap(), Shape::from([None]));
+        assert_eq!(
+            Flatten::new()
+                .output_shape(&[[None, Some(3)].into()])
+                .unwrap(),
+            Shape::from([None])
+        );
     }
 }

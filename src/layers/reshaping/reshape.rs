@@ -30,7 +30,9 @@ pub struct Reshape {
 impl Reshape {
     /// To this shape of one sample.
     pub fn new(target_shape: impl Into<Vec<i64>>) -> Self {
-        Reshape { target_shape: target_shape.into() }
+        Reshape {
+            target_shape: target_shape.into(),
+        }
     }
 }
 
@@ -44,25 +46,51 @@ impl Layer for Reshape {
     }
 
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape> {
-        let [x] = inputs else { return Err(Error::shape("one input", format!("{} inputs", inputs.len()))) };
-        let wrong = |want: String| Error::arg("target_shape", want, format!("{:?}", self.target_shape));
-        if self.target_shape.iter().any(|&d| d < -1) || self.target_shape.iter().filter(|&&d| d == -1).count() > 1 {
-            return Err(wrong("sizes that are not negative, and at most one -1".into()));
+        let [x] = inputs else {
+            return Err(Error::shape(
+                "one input",
+                format!("{} inputs", inputs.len()),
+            ));
+        };
+        let wrong =
+            |want: String| Error::arg("target_shape", want, format!("{:?}", self.target_shape));
+        if self.target_shape.iter().any(|&d| d < -1)
+            || self.target_shape.iter().filter(|&&d| d == -1).count() > 1
+        {
+            return Err(wrong(
+                "sizes that are not negative, and at most one -1".into(),
+            ));
         }
         let given = self.target_shape.iter().filter(|&&d| d >= 0);
-        let product = given.copied().try_fold(1i64, i64::checked_mul).ok_or_else(|| wrong("a size that fits".into()))? as usize;
+        let product = given
+            .copied()
+            .try_fold(1i64, i64::checked_mul)
+            .ok_or_else(|| wrong("a size that fits".into()))? as usize;
         let dims = self.target_shape.iter().map(|&d| usize::try_from(d).ok());
-        let Some(total) = x.numel() else { return Ok(dims.collect::<Vec<_>>().into()) };
+        let Some(total) = x.numel() else {
+            return Ok(dims.collect::<Vec<_>>().into());
+        };
         let inferred = self.target_shape.contains(&-1);
-        let fits = if inferred { product > 0 && total % product == 0 } else { product == total };
+        let fits = if inferred {
+            product > 0 && total % product == 0
+        } else {
+            product == total
+        };
         if !fits {
             return Err(wrong(format!("a shape with the {total} elements of {x}")));
         }
-        Ok(dims.map(|d| d.or(Some(total / product.max(1)))).collect::<Vec<_>>().into())
+        Ok(dims
+            .map(|d| d.or(Some(total / product.max(1))))
+            .collect::<Vec<_>>()
+            .into())
     }
 
     fn contract(&self) -> Contract {
-        Contract { reads_x: false, in_place: true, ..Contract::default() }
+        Contract {
+            reads_x: false,
+            in_place: true,
+            ..Contract::default()
+        }
     }
 
     fn forward(&self, _cx: Forward<'_>) {}
@@ -83,7 +111,13 @@ mod tests {
 
     #[test]
     fn mistakes_are_named() {
-        for bad in [vec![5], vec![-1, 5], vec![-1, -1], vec![-2, 6], vec![i64::MAX, 4]] {
+        for bad in [
+            vec![5],
+            vec![-1, 5],
+            vec![-1, -1],
+            vec![-2, 6],
+            vec![i64::MAX, 4],
+        ] {
             assert!(Reshape::new(bad).output_shape(&[[12].into()]).is_err());
         }
     }
