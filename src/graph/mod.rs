@@ -75,6 +75,9 @@ pub struct Node {
     pub outputs: Vec<usize>,
 }
 
+/// Most outputs a layer may have behind the first.
+pub const MAX_OUTPUTS: usize = 32;
+
 /// Entries start on this boundary (elements) in the arenas, which are aligned to cache lines.
 const ALIGN: usize = 16;
 
@@ -191,6 +194,13 @@ impl Graph {
         let named = |e: Error| e.owned_by(name);
         let mut outputs = vec![layer.output_shape(&shapes).map_err(named)?];
         outputs.extend(layer.more_outputs(&shapes).map_err(named)?);
+        if outputs.len() > MAX_OUTPUTS + 1 {
+            let (want, got) = (
+                format!("at most {} outputs", MAX_OUTPUTS + 1),
+                outputs.len(),
+            );
+            return Err(Error::shape(want, got).owned_by(name));
+        }
         if shapes != *input_shapes {
             let weights = layer.weights(&shapes).map_err(named)?;
             let same = self.vars[self.entries[entry].vars.clone()]

@@ -51,25 +51,27 @@ impl<'a> Pass<'a> {
                 let n = self.len(step.outputs[0]);
                 y[..n].copy_from_slice(self.value(step.inputs[0], ws));
             }
-            let mut more: Buffers = Default::default();
-            step.outputs[1..]
-                .iter()
-                .zip(&mut more)
-                .for_each(|(&v, b)| *b = self.take_slot(v, ws));
+            let mut more = take(&mut ws.more);
+            more.extend(step.outputs[1..].iter().map(|&v| self.take_slot(v, ws)));
             let mut saved = take(&mut ws.saved[s]);
             let mut saved_index = take(&mut ws.saved_index[s]);
             let mut scratch = take(&mut ws.scratch);
             let mut stats = take(&mut ws.stats);
             let entry = self.entry(step);
             self.with_inputs(step, ws, step.in_place, |x, masks| {
+                let mut views;
+                let more = if more.is_empty() {
+                    &mut []
+                } else {
+                    views = self.views_mut(&step.outputs[1..], &mut more);
+                    &mut views[..step.outputs.len() - 1]
+                };
                 step.layer.forward(Forward {
                     x,
                     w: self.weights(entry),
                     state: self.state(entry),
                     y: self.view_mut(step.outputs[0], &mut y),
-                    more: self.views_mut(&step.outputs[1..], &mut more, &mut empty_views())
-                        [..step.outputs.len() - 1]
-                        .as_mut(),
+                    more,
                     saved: Slices::scaled(&mut saved, &step.buffers.saved, self.batch),
                     saved_index: Slices::scaled(
                         &mut saved_index,
@@ -86,10 +88,10 @@ impl<'a> Pass<'a> {
                 })
             });
             self.put_slot(step.outputs[0], y, ws);
-            step.outputs[1..]
-                .iter()
-                .zip(more)
-                .for_each(|(&v, b)| self.put_slot(v, b, ws));
+            for (&v, buffer) in step.outputs[1..].iter().zip(more.drain(..)) {
+                self.put_slot(v, buffer, ws);
+            }
+            ws.more = more;
             (ws.saved[s], ws.saved_index[s], ws.scratch, ws.stats) =
                 (saved, saved_index, scratch, stats);
             if let Some(regularizer) = &step.activity_regularizer {
@@ -115,11 +117,12 @@ impl<'a> Pass<'a> {
             .filter(|(_, step)| step.backward)
         {
             let mut dy = take(&mut ws.grads[self.grad(step.outputs[0])]);
-            let mut dmore: Buffers = Default::default();
-            step.outputs[1..]
-                .iter()
-                .zip(&mut dmore)
-                .for_each(|(&v, b)| *b = take(&mut ws.grads[self.grad(v)]));
+            let mut dmore = take(&mut ws.more);
+            dmore.extend(
+                step.outputs[1..]
+                    .iter()
+                    .map(|&v| take(&mut ws.grads[self.grad(v)])),
+            );
             for &i in &step.zero_dy {
                 let n = self.len(step.outputs[i]);
                 if i == 0 {
@@ -132,10 +135,10 @@ impl<'a> Pass<'a> {
             self.add_penalty_grad(step, &mut dy, ws);
             self.run_backward(s, step, &mut dy, &mut dmore, ws, dw);
             ws.grads[self.grad(step.outputs[0])] = dy;
-            step.outputs[1..]
-                .iter()
-                .zip(dmore)
-                .for_each(|(&v, b)| ws.grads[self.grad(v)] = b);
+            for (&v, buffer) in step.outputs[1..].iter().zip(dmore.drain(..)) {
+                ws.grads[self.grad(v)] = buffer;
+            }
+            ws.more = dmore;
             for (&v, dest) in step.inputs.iter().zip(&step.dx) {
                 if let Dest::Spare(k) = *dest {
                     let n = self.len(v);
@@ -150,54 +153,35 @@ impl<'a> Pass<'a> {
         s: usize,
         step: &Step,
         dy: &mut Buffer,
-        dmore: &mut Buffers,
+        dmore: &mut [Buffer],
         ws: &mut Workspace,
         dw: &mut [Float],
     ) {
-        let n = step.inputs.len();
         let entry = self.entry(step);
-        let mut hands = Hands::take(step, ws);
+        let mut hands = take(&mut ws.hands);
+        hands.extend(step.dx.iter().map(|dest| match *dest {
+            Dest::Write(slot) => take(&mut ws.grads[slot]),
+            Dest::Spare(k) => take(&mut ws.spares[k]),
+            Dest::None | Dest::Merged => Buffer::default(),
+        }));
         let mut saved = take(&mut ws.saved[s]);
         let mut saved_index = take(&mut ws.saved_index[s]);
         let mut scratch = take(&mut ws.scratch);
         self.with_inputs(step, ws, false, |x, masks| {
-            let mut dx_inline: [Option<ViewMut>; INLINE] = Default::default();
-            let mut dx_heap: Vec<Option<ViewMut>> = Vec::new();
-            let (mut dy_rest, mut unmerged) = (Some(&mut **dy), None);
-            let dx = match n <= INLINE {
-                true => &mut dx_inline[..n],
-                false => {
-                    dx_heap.resize_with(n, || None);
-                    &mut dx_heap[..]
-                }
+            let (mut inline, mut heap): ([Option<ViewMut>; INLINE], Vec<_>) = Default::default();
+            let dx = if step.inputs.len() <= INLINE {
+                &mut inline[..step.inputs.len()]
+            } else {
+                heap.resize_with(step.inputs.len(), || None);
+                &mut heap[..]
             };
-            for (((dx, hand), dest), &v) in dx
-                .iter_mut()
-                .zip(hands.all())
-                .zip(&step.dx)
-                .zip(&step.inputs)
-            {
-                *dx = match dest {
-                    Dest::None => None,
-                    Dest::Merged => dy_rest.take().map(|dy| self.view_mut(v, dy)),
-                    Dest::Write(_) | Dest::Spare(_) => Some(self.view_mut(v, hand)),
-                };
-            }
-            if step.in_place && dx[0].is_none() {
-                // Nobody needs dx, but the layer works in it.
-                dx[0] = dy_rest.take().map(|dy| self.view_mut(step.inputs[0], dy));
-            } else if let (true, Some(dy), Some(dx)) = (step.in_place, &dy_rest, &mut dx[0]) {
-                dx.data.copy_from_slice(&dy[..dx.data.len()]);
-                unmerged = dy_rest.take();
-            }
-            drop(unmerged);
-            let dy = match dy_rest {
-                Some(dy) => self.view_mut(step.outputs[0], dy),
-                None => ViewMut {
-                    data: &mut [],
-                    shape: &self.plan.dims[step.outputs[0]],
-                    batch: self.batch,
-                },
+            let dy = self.gradients(step, dy, &mut hands, dx);
+            let mut views;
+            let dmore = if dmore.is_empty() {
+                &mut []
+            } else {
+                views = self.views_mut(&step.outputs[1..], dmore);
+                &mut views[..step.outputs.len() - 1]
             };
             step.layer.backward(Backward {
                 x,
@@ -205,9 +189,7 @@ impl<'a> Pass<'a> {
                 state: self.state(entry),
                 y: self.view(step.outputs[0], ws),
                 dy,
-                dmore: self.views_mut(&step.outputs[1..], dmore, &mut empty_views())
-                    [..step.outputs.len() - 1]
-                    .as_mut(),
+                dmore,
                 dx,
                 dw: (step.trainable && !entry.params.is_empty())
                     .then(|| Slices::exact(&mut dw[entry.params.clone()], &entry.param_lens)),
@@ -226,7 +208,65 @@ impl<'a> Pass<'a> {
             })
         });
         (ws.saved[s], ws.saved_index[s], ws.scratch) = (saved, saved_index, scratch);
-        hands.put_back(step, ws);
+        for (dest, buffer) in step.dx.iter().zip(hands.drain(..)) {
+            match *dest {
+                Dest::Write(slot) => ws.grads[slot] = buffer,
+                Dest::Spare(k) => ws.spares[k] = buffer,
+                Dest::None | Dest::Merged => {}
+            }
+        }
+        ws.hands = hands;
+    }
+
+    /// Fills in every `dx`; what is left of `dy`. An in-place layer finds `dy` in `dx[0]`: the same buffer, or a copy.
+    fn gradients<'w>(
+        &self,
+        step: &Step,
+        dy: &'w mut [Float],
+        hands: &'w mut [Buffer],
+        dx: &mut [Option<ViewMut<'w>>],
+    ) -> ViewMut<'w>
+    where
+        'a: 'w,
+    {
+        for (((dx, hand), dest), &v) in dx.iter_mut().zip(hands).zip(&step.dx).zip(&step.inputs) {
+            if matches!(dest, Dest::Write(_) | Dest::Spare(_)) {
+                *dx = Some(self.view_mut(v, hand));
+            }
+        }
+        if !step.in_place {
+            return self.view_mut(step.outputs[0], dy);
+        }
+        match &mut dx[0] {
+            Some(dx) => dx.data.copy_from_slice(&dy[..dx.data.len()]),
+            // The gradient's own buffer, also where nobody needs dx: the layer works in it.
+            none => *none = Some(self.view_mut(step.inputs[0], dy)),
+        }
+        ViewMut {
+            data: &mut [],
+            shape: &self.plan.dims[step.outputs[0]],
+            batch: self.batch,
+        }
+    }
+
+    /// Writable views of these values, of which there are at most [`MAX_OUTPUTS`](super::MAX_OUTPUTS).
+    fn views_mut<'w>(
+        &self,
+        values: &[usize],
+        buffers: &'w mut [Buffer],
+    ) -> [ViewMut<'w>; super::MAX_OUTPUTS]
+    where
+        'a: 'w,
+    {
+        let mut views = std::array::from_fn(|_| ViewMut {
+            data: &mut [][..],
+            shape: &[],
+            batch: 0,
+        });
+        for ((view, buffer), &v) in views.iter_mut().zip(buffers).zip(values) {
+            *view = self.view_mut(v, buffer);
+        }
+        views
     }
 
     /// Folds the statistics of a training step into the state.
@@ -328,34 +368,59 @@ impl<'a> Pass<'a> {
         hide: bool,
         f: impl FnOnce(&[View], &[Option<Mask>]) -> R,
     ) -> R {
-        let n = step.inputs.len();
-        let view = |i: usize| {
-            let view = self.view(step.inputs[i], ws);
-            if hide && i == 0 {
-                View { data: &[], ..view }
-            } else {
-                view
+        match step.inputs.len() {
+            1 => self.with_array::<1, R>(step, ws, hide, f),
+            n if n <= INLINE => self.with_array::<INLINE, R>(step, ws, hide, f),
+            n => {
+                let views: Vec<View> = (0..n).map(|i| self.input_view(step, i, ws, hide)).collect();
+                let masks: Vec<Option<Mask>> =
+                    step.inputs.iter().map(|&v| self.mask(v, ws)).collect();
+                f(&views, &masks)
             }
-        };
-        if n <= INLINE {
-            let none = View {
-                data: &[],
-                shape: &[],
-                batch: 0,
-            };
-            let views: [View; INLINE] = std::array::from_fn(|i| if i < n { view(i) } else { none });
-            let masks: [Option<Mask>; INLINE] = std::array::from_fn(|i| {
-                if i < n {
-                    self.mask(step.inputs[i], ws)
-                } else {
-                    None
-                }
-            });
-            return f(&views[..n], &masks[..n]);
         }
-        let views: Vec<View> = (0..n).map(view).collect();
-        let masks: Vec<Option<Mask>> = step.inputs.iter().map(|&v| self.mask(v, ws)).collect();
-        f(&views, &masks)
+    }
+
+    /// [`with_inputs`](Self::with_inputs) for up to `N` inputs, on the stack.
+    fn with_array<const N: usize, R>(
+        &self,
+        step: &Step,
+        ws: &Workspace,
+        hide: bool,
+        f: impl FnOnce(&[View], &[Option<Mask>]) -> R,
+    ) -> R {
+        let n = step.inputs.len();
+        let none = View {
+            data: &[],
+            shape: &[],
+            batch: 0,
+        };
+        let views: [View; N] = std::array::from_fn(|i| {
+            if i < n {
+                self.input_view(step, i, ws, hide)
+            } else {
+                none
+            }
+        });
+        let masks: [Option<Mask>; N] = std::array::from_fn(|i| {
+            if i < n {
+                self.mask(step.inputs[i], ws)
+            } else {
+                None
+            }
+        });
+        f(&views[..n], &masks[..n])
+    }
+
+    fn input_view<'w>(&self, step: &Step, i: usize, ws: &'w Workspace, hide: bool) -> View<'w>
+    where
+        'a: 'w,
+    {
+        let view = self.view(step.inputs[i], ws);
+        if hide && i == 0 {
+            View { data: &[], ..view }
+        } else {
+            view
+        }
     }
 
     fn mask<'w>(&self, v: usize, ws: &'w Workspace) -> Option<Mask<'w>>
@@ -434,21 +499,6 @@ impl<'a> Pass<'a> {
         }
     }
 
-    fn views_mut<'w, 'v>(
-        &self,
-        values: &[usize],
-        buffers: &'w mut Buffers,
-        views: &'v mut [ViewMut<'w>; INLINE],
-    ) -> &'v mut [ViewMut<'w>; INLINE]
-    where
-        'a: 'w,
-    {
-        for ((view, buffer), &v) in views.iter_mut().zip(buffers).zip(values) {
-            *view = self.view_mut(v, buffer);
-        }
-        views
-    }
-
     fn take_slot(&self, v: usize, ws: &mut Workspace) -> Buffer {
         match self.plan.places[v] {
             Place::Slot(slot) => take(&mut ws.values[slot]),
@@ -459,59 +509,6 @@ impl<'a> Pass<'a> {
     fn put_slot(&self, v: usize, buffer: Buffer, ws: &mut Workspace) {
         if let Place::Slot(slot) = self.plan.places[v] {
             ws.values[slot] = buffer;
-        }
-    }
-}
-
-/// Buffers of outputs behind the first.
-type Buffers = [Buffer; INLINE];
-
-fn empty_views<'a>() -> [ViewMut<'a>; INLINE] {
-    std::array::from_fn(|_| ViewMut {
-        data: &mut [],
-        shape: &[],
-        batch: 0,
-    })
-}
-
-/// Gradient buffers taken out of the workspace for one backward call.
-#[derive(Default)]
-struct Hands {
-    inline: Buffers,
-    heap: Vec<Buffer>,
-}
-
-impl Hands {
-    fn take(step: &Step, ws: &mut Workspace) -> Hands {
-        let mut hands = Hands::default();
-        if step.dx.len() > INLINE {
-            hands.heap.resize(step.dx.len(), Buffer::default());
-        }
-        for (dest, hand) in step.dx.iter().zip(hands.all()) {
-            match *dest {
-                Dest::Write(slot) => *hand = take(&mut ws.grads[slot]),
-                Dest::Spare(k) => *hand = take(&mut ws.spares[k]),
-                Dest::None | Dest::Merged => {}
-            }
-        }
-        hands
-    }
-
-    fn all(&mut self) -> &mut [Buffer] {
-        if self.heap.is_empty() {
-            &mut self.inline
-        } else {
-            &mut self.heap
-        }
-    }
-
-    fn put_back(mut self, step: &Step, ws: &mut Workspace) {
-        for (dest, hand) in step.dx.iter().zip(self.all()) {
-            match *dest {
-                Dest::Write(slot) => ws.grads[slot] = take(hand),
-                Dest::Spare(k) => ws.spares[k] = take(hand),
-                Dest::None | Dest::Merged => {}
-            }
         }
     }
 }

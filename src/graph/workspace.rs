@@ -14,6 +14,9 @@ pub struct Workspace {
     pub(super) saved_index: Vec<Vec<u32>>,
     pub(super) scratch: Buffer,
     pub(super) masks: Vec<Vec<bool>>,
+    /// Buffers on loan during one call of a layer: outputs behind the first, and gradients of inputs.
+    pub(super) more: Vec<Buffer>,
+    pub(super) hands: Vec<Buffer>,
     /// Statistics of the step, for [`run::update_state`](super::run::update_state).
     pub stats: Buffer,
     /// Sum of the penalties on outputs in the last forward pass, each divided by the batch size.

@@ -95,7 +95,8 @@ pub enum Accum {
 
 /// `C (m x n) = or += A (m x k) * B (k x n)`, where row `i` of C is `c[i * ldc..i * ldc + n]`.
 ///
-/// Numbers between the rows of C (`ldc > n`) are left alone. With `k == 0` the product is zero. NaN and infinities propagate.
+/// Numbers between the rows of C (`ldc > n`) are left alone. With `k == 0` the product is zero. NaN and infinities propagate,
+/// with one exception: a single row of A times row-major B does not read the rows of B whose coefficient is exactly zero.
 ///
 /// # Panics
 /// If an operand is smaller than its shape, or `ldc < n`.
