@@ -11,7 +11,9 @@ use oxhorn::prelude::*;
 use serde_json::{Value, json};
 
 fn main() -> Result<()> {
-    let workload = std::env::args().nth(1).ok_or_else(|| Error::data("arguments", "which workload?"))?;
+    let workload = std::env::args()
+        .nth(1)
+        .ok_or_else(|| Error::data("arguments", "which workload?"))?;
     let bench = Bench::open()?;
     let report = match workload.as_str() {
         "W7" => bench.latency()?,
@@ -34,8 +36,16 @@ impl Bench {
         let path = format!("{dir}/workloads.json");
         let text = std::fs::read_to_string(&path).map_err(|e| Error::io(&path, e))?;
         let numbers = serde_json::from_str(&text).map_err(|e| Error::data(path, e.to_string()))?;
-        let threads = if std::env::var("BENCH_THREADS").is_ok_and(|t| t == "1") { 1 } else { 0 };
-        Ok(Bench { dir, numbers, threads })
+        let threads = if std::env::var("BENCH_THREADS").is_ok_and(|t| t == "1") {
+            1
+        } else {
+            0
+        };
+        Ok(Bench {
+            dir,
+            numbers,
+            threads,
+        })
     }
 
     fn number(&self, workload: &str, key: &str) -> f64 {
@@ -51,28 +61,60 @@ impl Bench {
         let layers: &[(usize, &str)] = match workload {
             "W1" => &[(64, "relu"), (64, "relu"), (1, "sigmoid")],
             "W2" => &[(512, "relu"), (512, "relu"), (10, "softmax")],
-            "W9" => &[(2048, "relu"), (2048, "relu"), (2048, "relu"), (10, "softmax")],
-            other => return Err(Error::unknown("workload", other, ["W1", "W2", "W7", "W8", "W9"])),
+            "W9" => &[
+                (2048, "relu"),
+                (2048, "relu"),
+                (2048, "relu"),
+                (10, "softmax"),
+            ],
+            other => {
+                return Err(Error::unknown(
+                    "workload",
+                    other,
+                    ["W1", "W2", "W7", "W8", "W9"],
+                ));
+            }
         };
         let width = match workload {
             "W1" => 10,
             "W2" => 784,
             _ => 2048,
         };
-        Ok(layers.iter().fold(model.input([width]), |model, (units, activation)| model.add(Dense::new(*units).activation(*activation))))
+        Ok(layers
+            .iter()
+            .fold(model.input([width]), |model, (units, activation)| {
+                model.add(Dense::new(*units).activation(*activation))
+            }))
     }
 
     fn train(&self, workload: &str) -> Result<Value> {
         let mut model = self.model(workload)?;
-        let loss = if workload == "W1" { "binary_crossentropy" } else { "sparse_categorical_crossentropy" };
+        let loss = if workload == "W1" {
+            "binary_crossentropy"
+        } else {
+            "sparse_categorical_crossentropy"
+        };
         model.compile(Adam::new(self.number(workload, "lr")), loss, ["accuracy"])?;
-        let (x, mut y) = (self.array(&format!("{workload}_x"))?, self.array(&format!("{workload}_y"))?);
-        let (vx, mut vy) = (self.array(&format!("{workload}_vx"))?, self.array(&format!("{workload}_vy"))?);
+        let (x, mut y) = (
+            self.array(&format!("{workload}_x"))?,
+            self.array(&format!("{workload}_y"))?,
+        );
+        let (vx, mut vy) = (
+            self.array(&format!("{workload}_vx"))?,
+            self.array(&format!("{workload}_vy"))?,
+        );
         if workload == "W1" {
             (y, vy) = (y.insert_axis(Axis(1)), vy.insert_axis(Axis(1)));
         }
-        let (epochs, batch) = (self.number(workload, "epochs") as usize, self.number(workload, "batch") as usize);
-        let mut clock = Clock { mark: (Instant::now(), cpu_seconds()), wall: Vec::new(), cpu: Vec::new() };
+        let (epochs, batch) = (
+            self.number(workload, "epochs") as usize,
+            self.number(workload, "batch") as usize,
+        );
+        let mut clock = Clock {
+            mark: (Instant::now(), cpu_seconds()),
+            wall: Vec::new(),
+            cpu: Vec::new(),
+        };
         let mut fit = Fit::epochs(epochs).batch_size(batch).verbose(0);
         if self.numbers[workload]["val_each_epoch"] == true {
             fit = fit.validation(&vx, &vy);
@@ -86,7 +128,10 @@ impl Bench {
     }
 
     fn latency(&self) -> Result<Value> {
-        let (warmup, calls) = (self.number("W7", "warmup") as usize, self.number("W7", "calls") as usize);
+        let (warmup, calls) = (
+            self.number("W7", "warmup") as usize,
+            self.number("W7", "calls") as usize,
+        );
         self.results(|model, x| {
             let rows: Vec<Array2<f32>> = (0..256).map(|i| sample(x, i)).collect();
             let mut out = vec![0.0; if model.count_params() < 10_000 { 1 } else { 10 }];
@@ -104,7 +149,11 @@ impl Bench {
     }
 
     fn throughput(&self) -> Result<Value> {
-        let (warmup, calls, batch) = (self.number("W8", "warmup") as usize, self.number("W8", "calls") as usize, self.number("W8", "batch") as usize);
+        let (warmup, calls, batch) = (
+            self.number("W8", "warmup") as usize,
+            self.number("W8", "calls") as usize,
+            self.number("W8", "batch") as usize,
+        );
         self.results(|model, x| {
             let x = x.slice_axis(Axis(0), Slice::from(0..batch.min(x.shape()[0])));
             // W1 has 1,000 rows: begin again from the first.
@@ -129,7 +178,10 @@ impl Bench {
         for workload in ["W1", "W2"] {
             let mut model = self.model(workload)?;
             model.build([if workload == "W1" { 10 } else { 784 }])?;
-            results.insert(workload.into(), measure(&model, &self.array(&format!("{workload}_x"))?)?);
+            results.insert(
+                workload.into(),
+                measure(&model, &self.array(&format!("{workload}_x"))?)?,
+            );
         }
         Ok(json!({"results": results}))
     }
@@ -153,7 +205,12 @@ impl Callback for Clock {
         Ok(())
     }
 
-    fn on_epoch_end(&mut self, _epoch: usize, _logs: &mut Logs, _cx: &mut TrainContext<'_>) -> Result<()> {
+    fn on_epoch_end(
+        &mut self,
+        _epoch: usize,
+        _logs: &mut Logs,
+        _cx: &mut TrainContext<'_>,
+    ) -> Result<()> {
         self.wall.push(self.mark.0.elapsed().as_secs_f64());
         self.cpu.push(cpu_seconds() - self.mark.1);
         Ok(())
@@ -162,8 +219,17 @@ impl Callback for Clock {
 
 /// Processor time of all threads so far (Linux; 0 elsewhere).
 fn cpu_seconds() -> f64 {
-    let Ok(tasks) = std::fs::read_dir("/proc/self/task") else { return 0.0 };
-    let of = |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("schedstat")).ok()?.split_whitespace().next()?.parse::<f64>().ok();
+    let Ok(tasks) = std::fs::read_dir("/proc/self/task") else {
+        return 0.0;
+    };
+    let of = |task: std::fs::DirEntry| {
+        std::fs::read_to_string(task.path().join("schedstat"))
+            .ok()?
+            .split_whitespace()
+            .next()?
+            .parse::<f64>()
+            .ok()
+    };
     tasks.flatten().filter_map(of).sum::<f64>() * 1e-9
 }
 
@@ -171,11 +237,24 @@ fn cpu_seconds() -> f64 {
 fn read_npy(path: &str) -> Result<ArrayD<f32>> {
     let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
     let bad = |problem: &str| Error::data(path, problem);
-    let length = bytes.get(8..10).map(|b| usize::from(u16::from_le_bytes([b[0], b[1]]))).ok_or_else(|| bad("too short"))?;
-    let header = std::str::from_utf8(bytes.get(10..10 + length).ok_or_else(|| bad("too short"))?).map_err(|_| bad("no text in its header"))?;
-    let shape = header.split_once("'shape': (").and_then(|(_, rest)| rest.split_once(')')).ok_or_else(|| bad("no shape"))?.0;
-    let shape: Vec<usize> = shape.split(',').filter_map(|n| n.trim().parse().ok()).collect();
-    let words = bytes[10 + length..].chunks_exact(4).map(|b| [b[0], b[1], b[2], b[3]]);
+    let length = bytes
+        .get(8..10)
+        .map(|b| usize::from(u16::from_le_bytes([b[0], b[1]])))
+        .ok_or_else(|| bad("too short"))?;
+    let header = std::str::from_utf8(bytes.get(10..10 + length).ok_or_else(|| bad("too short"))?)
+        .map_err(|_| bad("no text in its header"))?;
+    let shape = header
+        .split_once("'shape': (")
+        .and_then(|(_, rest)| rest.split_once(')'))
+        .ok_or_else(|| bad("no shape"))?
+        .0;
+    let shape: Vec<usize> = shape
+        .split(',')
+        .filter_map(|n| n.trim().parse().ok())
+        .collect();
+    let words = bytes[10 + length..]
+        .chunks_exact(4)
+        .map(|b| [b[0], b[1], b[2], b[3]]);
     let data: Vec<f32> = match header {
         h if h.contains("<f4") => words.map(f32::from_le_bytes).collect(),
         h if h.contains("<i4") => words.map(|w| i32::from_le_bytes(w) as f32).collect(),

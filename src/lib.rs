@@ -1,4 +1,32 @@
-//! Keras for Rust.
+//! Keras for Rust: define, compile, fit, evaluate, predict, on the CPU, with hand-written backpropagation.
+//!
+//! ```
+//! use oxhorn::prelude::*;
+//!
+//! let (train, test) = datasets::breast_cancer()?.standardized().split(0.2, Seed(1))?;
+//!
+//! let mut model = Sequential::new()
+//!     .seed(0)
+//!     .input([30])
+//!     .add(Dense::new(64).activation("relu"))
+//!     .add(Dense::new(1).activation("sigmoid"));
+//! model.compile(Adam::default(), BinaryCrossentropy::default(), [Accuracy])?;
+//! model.fit(&train.x, &train.y, Fit::epochs(20).verbose(0))?;
+//!
+//! assert!(model.evaluate(&test.x, &test.y)?.get("accuracy").unwrap() > 0.93);
+//! # Ok::<(), oxhorn::Error>(())
+//! ```
+//!
+//! # Where to look
+//!
+//! * [`models`]: [`Sequential`](models::Sequential) and [`Model`](models::Model), with `compile`, `fit`, `evaluate`, `predict`.
+//! * [`layers`], [`activation`], [`initializer`], [`regularizer`], [`constraint`]: what models are made of.
+//! * [`losses`], [`metrics`], [`optimizers`], [`callbacks`]: what they are trained with.
+//! * [`data`]: CSV files, standardising, splitting.
+//! * [`layer`] and [`testing`]: the contract of a layer, and its proof, for layers of your own.
+//! * [`doc`]: the architecture, guides, the changelog.
+//!
+//! Names, defaults and numbers are Keras's; [`doc::keras_for_rust_users`] shows call for call.
 
 pub mod activation;
 pub mod callbacks;
@@ -31,3 +59,21 @@ pub use float::Float;
 pub use ndarray;
 pub use shape::{Dims, Shape};
 pub use tensor::Tensor;
+
+/// Chapters: how it is built, how to extend it, what its numbers are.
+pub mod doc {
+    #[doc = include_str!("doc/adding_a_layer.md")]
+    pub mod adding_a_layer {}
+    #[doc = include_str!("doc/architecture.md")]
+    pub mod architecture {}
+    #[doc = include_str!("doc/changelog.md")]
+    pub mod changelog {}
+    #[doc = include_str!("doc/keras_for_rust_users.md")]
+    pub mod keras_for_rust_users {}
+    #[doc = include_str!("doc/numerics.md")]
+    pub mod numerics {}
+}
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -6,12 +6,12 @@ use crate::float::Float;
 use crate::kernels::math::{self, clamp};
 use crate::kernels::pointwise::Pointwise;
 
-const SELU_ALPHA: Float = 1.673_263_242_354_377_2;
-const SELU_SCALE: Float = 1.050_700_987_355_480_5;
-const SQRT_HALF: Float = 0.707_106_781_186_547_5;
-const FRAC_1_SQRT_PI: Float = 0.564_189_583_547_756_3;
+const SELU_ALPHA: Float = 1.673_263_242_354_377_2f64 as Float;
+const SELU_SCALE: Float = 1.050_700_987_355_480_5f64 as Float;
+const SQRT_HALF: Float = 0.707_106_781_186_547_5f64 as Float;
+const FRAC_1_SQRT_PI: Float = 0.564_189_583_547_756_3f64 as Float;
 /// `2 sqrt(2 / pi)`.
-const TWICE_SQRT_2_PI: Float = 1.595_769_121_605_730_7;
+const TWICE_SQRT_2_PI: Float = 1.595_769_121_605_730_7f64 as Float;
 
 /// The normal distribution function.
 #[inline(always)]
@@ -365,7 +365,7 @@ impl Pointwise for HardTanh {
 
     #[inline(always)]
     fn slope<const FMA: bool>(self, x: Float) -> Float {
-        if x < -1.0 || x > 1.0 { 0.0 } else { 1.0 }
+        if (-1.0..=1.0).contains(&x) { 1.0 } else { 0.0 }
     }
 }
 

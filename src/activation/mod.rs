@@ -446,7 +446,7 @@ mod tests {
             ("sparse_plus", 1.0),
             ("squareplus", 1.618_034),
             ("log_sigmoid", -0.313_261_7),
-            ("exponential", 2.718_281_8),
+            ("exponential", std::f64::consts::E),
         ] {
             assert!(
                 (at_one(name) - want).abs() < 2e-6,
@@ -487,6 +487,28 @@ mod tests {
             for (j, sum) in dbias.iter().enumerate() {
                 let want: Float = 1.0 + dz.iter().skip(j).step_by(cols).sum::<Float>();
                 assert!((sum - want).abs() < 1e-4, "{activation:?}: {sum} {want}");
+            }
+        }
+    }
+
+    #[test]
+    #[cfg(target_arch = "x86_64")]
+    fn every_set_of_instructions_gives_the_same() {
+        use crate::kernels::simd::{Level, at_most};
+        for activation in Activation::all() {
+            let apply = |level| {
+                let mut y = grid();
+                at_most(level, || activation.apply(&mut y, 6));
+                y
+            };
+            let best = apply(Level::Avx512);
+            for level in [Level::Avx2, Level::Portable] {
+                for (a, b) in best.iter().zip(apply(level)) {
+                    assert!(
+                        (a - b).abs() <= 2e-6 * (1.0 + a.abs()),
+                        "{activation:?} {level:?}: {a} {b}"
+                    );
+                }
             }
         }
     }

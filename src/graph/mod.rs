@@ -3,6 +3,8 @@
 
 pub mod plan;
 pub mod run;
+#[cfg(test)]
+mod tests;
 pub mod weights;
 pub mod workspace;
 

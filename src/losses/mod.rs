@@ -3,13 +3,17 @@
 //! A loss gives one value a position (the last axis is reduced) and, for coefficients `coef` that already hold sample weights,
 //! mask and reduction, the gradient of `sum_r coef[r] * value[r]`.
 
-mod crossentropy;
+mod binary_crossentropy;
+mod categorical_crossentropy;
+#[cfg(test)]
+mod crossentropy_tests;
 mod regression;
+mod sparse_categorical_crossentropy;
 
-pub use crossentropy::{
-    BinaryCrossentropy, CategoricalCrossentropy, SparseCategoricalCrossentropy,
-};
+pub use binary_crossentropy::BinaryCrossentropy;
+pub use categorical_crossentropy::CategoricalCrossentropy;
 pub use regression::{MeanAbsoluteError, MeanSquaredError};
+pub use sparse_categorical_crossentropy::SparseCategoricalCrossentropy;
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -21,7 +25,8 @@ use serde::de::DeserializeOwned;
 
 use crate::config::{Config, from_config as parse};
 use crate::error::{Error, Result};
-use crate::float::Float;
+use crate::float::{EPSILON, Float};
+use crate::kernels::math;
 use crate::shape::{Dims, Shape};
 use crate::tensor::{View, ViewMut};
 
@@ -95,9 +100,7 @@ impl Reduction {
             // A valid value weighs total / valid, so that the mean over all is the mean over the valid ones.
             let valid = mask.iter().filter(|&&m| m).count() as Float;
             let scale = match self {
-                Reduction::SumOverBatchSize | Reduction::Mean => {
-                    total / (valid + crate::float::EPSILON)
-                }
+                Reduction::SumOverBatchSize | Reduction::Mean => total / (valid + EPSILON),
                 _ => 1.0,
             };
             coef.iter_mut()
@@ -209,6 +212,43 @@ fn same_shape(y_true: &Shape, y_pred: &Shape) -> Result<()> {
         format!("targets of the shape of the output, {y_pred}"),
         format!("{y_true}{hint}"),
     ))
+}
+
+fn check_axis(axis: i64, y_pred: &Shape) -> Result<()> {
+    let last = axis == -1 || axis == y_pred.rank() as i64;
+    if last {
+        Ok(())
+    } else {
+        Err(Error::arg("axis", "-1, the last axis", axis))
+    }
+}
+
+fn check_smoothing(smoothing: Float) -> Result<()> {
+    if (0.0..=1.0).contains(&smoothing) {
+        Ok(())
+    } else {
+        Err(Error::arg(
+            "label_smoothing",
+            "a number in [0, 1]",
+            smoothing,
+        ))
+    }
+}
+
+/// Whether `p` is where Keras does not clip: elsewhere the gradient is zero.
+#[inline(always)]
+fn inside(p: Float) -> bool {
+    p > EPSILON && p < 1.0 - EPSILON
+}
+
+#[inline(always)]
+fn clip(p: Float) -> Float {
+    math::clamp(p, EPSILON, 1.0 - EPSILON)
+}
+
+/// Which sample element `i` of a view belongs to.
+fn sample_of(view: View<'_>, i: usize) -> usize {
+    i / view.shape.iter().product::<usize>().max(1)
 }
 
 #[cfg(test)]

@@ -304,23 +304,23 @@ impl Auc {
         i
     }
 
-    /// Counts at every threshold.
-    fn counts(&self) -> Vec<Counts> {
+    /// Counts at every threshold, from the lowest.
+    fn counts(&self) -> impl Iterator<Item = Counts> {
         let total = self
             .buckets
             .iter()
             .fold([0.0; 2], |t, b| [t[0] + b[0], t[1] + b[1]]);
-        let mut below = [0.0; 2];
-        let at = |i: usize| {
-            below = [below[0] + self.buckets[i][0], below[1] + self.buckets[i][1]];
-            Counts {
-                fn_: below[0],
-                tn: below[1],
-                tp: total[0] - below[0],
-                fp: total[1] - below[1],
-            }
-        };
-        (0..self.num_thresholds).map(at).collect()
+        self.buckets[..self.num_thresholds]
+            .iter()
+            .scan([0.0; 2], move |below, bucket| {
+                *below = [below[0] + bucket[0], below[1] + bucket[1]];
+                Some(Counts {
+                    fn_: below[0],
+                    tn: below[1],
+                    tp: total[0] - below[0],
+                    fp: total[1] - below[1],
+                })
+            })
     }
 }
 
@@ -384,18 +384,15 @@ impl Metric for Auc {
     }
 
     fn result(&self) -> f64 {
-        let counts = self.counts();
-        if self.curve == Curve::Pr {
-            return counts.windows(2).map(|w| pr_piece(w[0], w[1])).sum();
-        }
-        let point = |c: &Counts| (ratio(c.fp, c.fp + c.tn), ratio(c.tp, c.tp + c.fn_));
-        counts
-            .windows(2)
-            .map(|w| {
-                let ((x0, y0), (x1, y1)) = (point(&w[0]), point(&w[1]));
+        let point = |c: Counts| (ratio(c.fp, c.fp + c.tn), ratio(c.tp, c.tp + c.fn_));
+        let piece = |(a, b): (Counts, Counts)| match self.curve {
+            Curve::Pr => pr_piece(a, b),
+            Curve::Roc => {
+                let ((x0, y0), (x1, y1)) = (point(a), point(b));
                 (x0 - x1) * (y0 + y1) / 2.0
-            })
-            .sum()
+            }
+        };
+        self.counts().zip(self.counts().skip(1)).map(piece).sum()
     }
 
     fn fresh(&self) -> Box<dyn Metric> {

@@ -105,6 +105,7 @@ impl Simd for Portable {
             // SAFETY: row i < rows and column p < cols are within the caller's block.
             let v = std::array::from_fn(|i| {
                 if i < rows {
+                    // SAFETY: the caller vouches for rows and columns below the block's sizes.
                     unsafe { *src.add(i * ld + p) }
                 } else {
                     0.0

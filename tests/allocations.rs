@@ -1,0 +1,109 @@
+//! After the first step, training and `predict_into` allocate nothing. A binary of its own, because it counts every allocation.
+
+#![allow(unsafe_code)] // a global allocator is one
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use ndarray::Array2;
+use oxhorn::prelude::*;
+use oxhorn::random::Rng;
+
+struct Counting;
+
+static COUNT: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: hands everything on to the system's allocator.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        COUNT.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: as the caller promised.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        // SAFETY: as the caller promised.
+        unsafe { System.dealloc(ptr, layout) }
+    }
+
+    unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        COUNT.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: as the caller promised.
+        unsafe { System.realloc(ptr, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Allocations counted after each batch, written into room made before.
+struct Watch {
+    counts: Vec<usize>,
+}
+
+impl Callback for Watch {
+    fn on_batch_end(
+        &mut self,
+        _batch: usize,
+        _logs: &Logs,
+        _cx: &mut TrainContext<'_>,
+    ) -> Result<()> {
+        if self.counts.len() < self.counts.capacity() {
+            self.counts.push(COUNT.load(Ordering::Relaxed));
+        }
+        Ok(())
+    }
+
+    fn wants_batches(&self) -> bool {
+        true
+    }
+}
+
+// One test: another at the same time would be counted too.
+#[test]
+fn nothing_is_allocated_after_the_first_step() {
+    let mut rng = Rng::new(0);
+    let x = Array2::from_shape_simple_fn((32 * 102, 20), || rng.normal());
+    let y = x
+        .mapv(|v| f32::from(v > 0.0))
+        .sum_axis(ndarray::Axis(1))
+        .insert_axis(ndarray::Axis(1))
+        .mapv(|s| f32::from(s > 10.0));
+    let mut model = Sequential::new()
+        .seed(0)
+        .threads(1)
+        .input([20])
+        .add(Dense::new(64).activation("relu"))
+        .add(Dropout::new(0.2))
+        .add(Dense::new(33).activation("gelu").kernel_regularizer("l2"))
+        .add(Dense::new(1).activation("sigmoid"));
+    model
+        .compile(
+            Adam::new(0.001).global_clipnorm(1.0),
+            "binary_crossentropy",
+            ["accuracy", "auc"],
+        )
+        .unwrap();
+    let mut watch = Watch {
+        counts: Vec::with_capacity(102),
+    };
+    model
+        .fit(&x, &y, Fit::epochs(1).verbose(0).callback(&mut watch))
+        .unwrap();
+    assert_eq!(watch.counts.len(), 102);
+    let (first, last) = (watch.counts[1], watch.counts[101]);
+    assert_eq!(last - first, 0, "100 training steps");
+
+    let one = Array2::from_shape_fn((1, 20), |(_, j)| j as f32);
+    let mut out = [0.0];
+    model.predict_into(&one, &mut out).unwrap();
+    let before = COUNT.load(Ordering::Relaxed);
+    for _ in 0..100 {
+        model.predict_into(&one, &mut out).unwrap();
+    }
+    assert_eq!(
+        COUNT.load(Ordering::Relaxed) - before,
+        0,
+        "100 calls of predict_into"
+    );
+}

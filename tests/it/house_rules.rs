@@ -1,0 +1,114 @@
+//! The order of the house: floors, sizes, the changelog.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The floor of each module: a file may use only modules of lower floors, of its own folder, and the listed neighbours.
+/// `models`, `train` and `callbacks` are one floor: `fit` is a method of the model, and a callback sees the model.
+const FLOORS: &[(&str, u32)] = &[
+    ("error", 0),
+    ("float", 0),
+    ("shape", 0),
+    ("config", 0),
+    ("envelope", 0),
+    ("random", 0),
+    ("tensor", 1),
+    ("kernels", 1),
+    ("activation", 2),
+    ("initializer", 2),
+    ("regularizer", 2),
+    ("constraint", 2),
+    ("layer", 3),
+    ("layers", 4),
+    ("losses", 4),
+    ("metrics", 4),
+    ("optimizers", 4),
+    ("graph", 4),
+    ("data", 5),
+    ("models", 6),
+    ("train", 6),
+    ("callbacks", 6),
+    ("testing", 7),
+    ("prelude", 8),
+    ("lib", 8),
+];
+
+/// Lines of a file, its tests not counted, above which it is time to split it.
+const MAX_LINES: usize = 520;
+
+fn sources(dir: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => sources(&path, files),
+            false if path.extension().is_some_and(|e| e == "rs") => files.push(path),
+            false => {}
+        }
+    }
+}
+
+fn floor(module: &str) -> u32 {
+    FLOORS
+        .iter()
+        .find(|(name, _)| *name == module)
+        .unwrap_or_else(|| panic!("`{module}` has no floor: add it to FLOORS"))
+        .1
+}
+
+#[test]
+fn modules_use_lower_floors_only() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    sources(&src, &mut files);
+    assert!(files.len() > 30);
+    for file in files
+        .iter()
+        .filter(|f| !f.ends_with("tests.rs") && !f.to_string_lossy().ends_with("_tests.rs"))
+    {
+        let inside = file.strip_prefix(&src).unwrap();
+        let module = inside
+            .iter()
+            .next()
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .trim_end_matches(".rs");
+        let text = fs::read_to_string(file).unwrap();
+        let code = text.split("#[cfg(test)]\nmod tests").next().unwrap();
+        assert!(
+            code.lines().count() <= MAX_LINES,
+            "{} has {} lines: split it",
+            inside.display(),
+            code.lines().count()
+        );
+        for used in code
+            .lines()
+            .filter_map(|l| l.trim().strip_prefix("use crate::"))
+        {
+            let used = used.split([':', ';', '{', ' ']).next().unwrap();
+            // `crate::Float` and the like are re-exports of floor 0.
+            if used.is_empty() || used.starts_with(char::is_uppercase) || used == module {
+                continue;
+            }
+            let (here, there) = (floor(module), floor(used));
+            assert!(
+                there < here || (there == here && here == 6),
+                "{}: floor {here} uses `{used}` of floor {there}",
+                inside.display()
+            );
+        }
+    }
+}
+
+#[test]
+fn the_changelog_knows_this_version() {
+    let changelog = include_str!("../../src/doc/changelog.md");
+    let newest = changelog
+        .lines()
+        .find_map(|l| l.strip_prefix("## "))
+        .unwrap();
+    assert!(
+        newest.starts_with(env!("CARGO_PKG_VERSION")),
+        "the changelog begins with {newest}"
+    );
+}
