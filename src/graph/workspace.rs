@@ -17,7 +17,7 @@ pub struct Workspace {
     /// Buffers on loan during one call of a layer: outputs behind the first, and gradients of inputs.
     pub(super) more: Vec<Buffer>,
     pub(super) hands: Vec<Buffer>,
-    /// Statistics of the step, for [`run::update_state`](super::run::update_state).
+    /// Statistics of the step, for [`Pass::update_state`](super::run::Pass::update_state).
     pub stats: Buffer,
     /// Sum of the penalties on outputs in the last forward pass, each divided by the batch size.
     pub penalty: f64,

@@ -1,6 +1,6 @@
 //! Vector arithmetic over slices. Operands have equal lengths; rows are contiguous.
 //!
-//! Sums keep [`LANES`] running sums and add those pairwise: the order is fixed, and long sums lose little.
+//! Sums keep `LANES` running sums and add those pairwise: the order is fixed, and long sums lose little.
 use super::math;
 use super::pointwise::{LANES, Pointwise, map};
 use super::simd::simd_fn;

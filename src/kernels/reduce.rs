@@ -1,6 +1,6 @@
 //! Reductions and normalisations over the rows of a matrix of `cols` columns.
 //!
-//! Short rows (ten classes) are held in registers as two windows that overlap in the middle ([`Windows`]); loops over them
+//! Short rows (ten classes) are held in registers as two windows that overlap in the middle (`Windows`); loops over them
 //! would be all remainder.
 use super::elementwise::sum;
 use super::math;

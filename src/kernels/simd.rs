@@ -1,6 +1,6 @@
 //! Run-time choice of the vector instructions: a default cargo build uses AVX-512 or AVX2 where the machine has them.
 //!
-//! The kernels are plain loops over slices that the compiler vectorises; [`simd_fn!`] compiles each loop once per level.
+//! The kernels are plain loops over slices that the compiler vectorises; `simd_fn!` compiles each loop once per level.
 #[cfg(target_arch = "x86_64")]
 use std::sync::atomic::{AtomicU8, Ordering};
 

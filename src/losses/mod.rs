@@ -65,7 +65,7 @@ pub trait Loss: Debug + Send + Sync {
     /// One value a position.
     fn values(&self, y_true: View<'_>, y_pred: View<'_>, out: &mut [Float]);
 
-    /// d(sum_r coef[r] * value[r]) / d y_pred, overwriting `dy`.
+    /// `d(sum_r coef[r] * value[r]) / d y_pred`, overwriting `dy`.
     fn grad(&self, y_true: View<'_>, y_pred: View<'_>, coef: &[Float], dy: ViewMut<'_>);
 
     /// The same loss on what came before this last activation, where that is exact and better (cross-entropies). Keras does the same.

@@ -1,6 +1,7 @@
 //! `evaluate`, and single steps: `train_on_batch`, `test_on_batch`.
 
-use super::fit::{Gather, Samples, collect, test_all, train_batch};
+use super::epochs::{collect, test_all, train_batch};
+use super::samples::{Gather, Samples, check_weights};
 use super::step::Trainer;
 use crate::callbacks::progress::Progress;
 use crate::callbacks::{Logs, Verbose};
@@ -89,7 +90,7 @@ impl Model {
         )?;
         let mut trainer = Trainer::new(self, compiled, &Samples::dims(&data.y))?;
         trainer.check_targets(data.y.tensors())?;
-        super::fit::check_weights(&trainer, &data, self.graph.outputs.len())?;
+        check_weights(&trainer, &data, self.graph.outputs.len())?;
         let mut gather = Gather::new(&data, options.batch_size);
         let mut progress = Progress::new(options.verbose, data.len().div_ceil(options.batch_size));
         progress.begin(0, 0);

@@ -8,33 +8,36 @@ use std::path::{Path, PathBuf};
 const FLOORS: &[(&str, u32)] = &[
     ("error", 0),
     ("float", 0),
-    ("shape", 0),
-    ("config", 0),
-    ("envelope", 0),
-    ("random", 0),
-    ("tensor", 1),
-    ("kernels", 1),
-    ("activation", 2),
-    ("initializer", 2),
-    ("regularizer", 2),
-    ("constraint", 2),
-    ("layer", 3),
-    ("layers", 4),
-    ("losses", 4),
-    ("metrics", 4),
-    ("optimizers", 4),
-    ("graph", 4),
-    ("data", 5),
-    ("models", 6),
-    ("train", 6),
-    ("callbacks", 6),
-    ("testing", 7),
-    ("prelude", 8),
-    ("lib", 8),
+    ("shape", 1),
+    ("config", 1),
+    ("envelope", 2),
+    ("random", 1),
+    ("tensor", 2),
+    ("kernels", 2),
+    ("activation", 3),
+    ("initializer", 3),
+    ("regularizer", 3),
+    ("constraint", 3),
+    ("layer", 4),
+    ("layers", 5),
+    ("losses", 5),
+    ("metrics", 5),
+    ("optimizers", 5),
+    ("graph", 5),
+    ("data", 6),
+    ("models", 7),
+    ("train", 7),
+    ("callbacks", 7),
+    ("testing", 8),
+    ("prelude", 9),
+    ("lib", 9),
 ];
 
+/// The floor whose modules may use each other.
+const TRAINING: u32 = 7;
+
 /// Lines of a file, its tests not counted, above which it is time to split it.
-const MAX_LINES: usize = 520;
+const MAX_LINES: usize = 550;
 
 fn sources(dir: &Path, files: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(dir).unwrap() {
@@ -92,7 +95,7 @@ fn modules_use_lower_floors_only() {
             }
             let (here, there) = (floor(module), floor(used));
             assert!(
-                there < here || (there == here && here == 6),
+                there < here || (there == here && here == TRAINING),
                 "{}: floor {here} uses `{used}` of floor {there}",
                 inside.display()
             );

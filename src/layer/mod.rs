@@ -17,6 +17,12 @@
 //! * All validation is in [`Layer::output_shape`] and [`Layer::weights`]; inside `forward` and `backward` there is no `Result`,
 //!   no allocation and no lock, only `debug_assert!`.
 
+mod reference;
+mod slices;
+
+pub use reference::{LayerExt, LayerRef, default_name};
+pub use slices::{Len, Slices, Weights};
+
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -24,7 +30,6 @@ use crate::activation::Activation;
 use crate::config::Config;
 use crate::constraint::Constraint;
 use crate::error::Result;
-use crate::float::Float;
 use crate::initializer::Initializer;
 pub use crate::kernels::gemm::Accum;
 pub use crate::kernels::parallel::Par;
@@ -166,25 +171,6 @@ impl Weight {
     }
 }
 
-/// Size of a buffer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Len {
-    /// This many elements for each sample.
-    PerSample(usize),
-    /// This many, whatever the batch.
-    Fixed(usize),
-}
-
-impl Len {
-    /// Elements for a batch of this size.
-    pub fn at(self, batch: usize) -> usize {
-        match self {
-            Len::PerSample(n) => n * batch,
-            Len::Fixed(n) => n,
-        }
-    }
-}
-
 /// The memory a call of a layer needs besides its inputs and outputs.
 #[derive(Clone, Debug, Default)]
 pub struct Buffers {
@@ -269,143 +255,6 @@ pub enum Mode {
     Train,
 }
 
-/// Read-only slices in the order in which they were declared: `let [kernel, bias] = cx.w.all();` or one by one as an iterator.
-#[derive(Clone, Copy, Debug)]
-pub struct Weights<'a> {
-    data: &'a [Float],
-    lens: &'a [usize],
-}
-
-impl<'a> Weights<'a> {
-    /// Cuts `data` into pieces of these lengths.
-    pub fn new(data: &'a [Float], lens: &'a [usize]) -> Self {
-        Weights { data, lens }
-    }
-
-    /// All of them.
-    ///
-    /// # Panics
-    /// If there are not exactly `K`.
-    pub fn all<const K: usize>(mut self) -> [&'a [Float]; K] {
-        assert_eq!(K, self.lens.len(), "number of weights");
-        std::array::from_fn(|_| self.next().expect("counted"))
-    }
-
-    /// The first `n` of them, leaving the rest: a wrapper hands inner layers their own.
-    pub fn take_front(&mut self, n: usize) -> Weights<'a> {
-        let (lens, rest_lens) = self.lens.split_at(n);
-        let (data, rest) = self.data.split_at(lens.iter().sum());
-        *self = Weights {
-            data: rest,
-            lens: rest_lens,
-        };
-        Weights { data, lens }
-    }
-}
-
-impl<'a> Iterator for Weights<'a> {
-    type Item = &'a [Float];
-    fn next(&mut self) -> Option<&'a [Float]> {
-        let (&len, lens) = self.lens.split_first()?;
-        let (head, data) = self.data.split_at(len);
-        *self = Weights { data, lens };
-        Some(head)
-    }
-}
-
-/// Writable slices in the order in which they were declared; see [`Weights`].
-#[derive(Debug, Default)]
-pub struct Slices<'a, T = Float> {
-    data: &'a mut [T],
-    lens: Lens<'a>,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Lens<'a> {
-    Exact(&'a [usize]),
-    Scaled(&'a [Len], usize),
-}
-
-impl Default for Lens<'_> {
-    fn default() -> Self {
-        Lens::Exact(&[])
-    }
-}
-
-impl<'a, T> Slices<'a, T> {
-    /// Cuts `data` into pieces of these lengths.
-    pub fn exact(data: &'a mut [T], lens: &'a [usize]) -> Self {
-        Slices {
-            data,
-            lens: Lens::Exact(lens),
-        }
-    }
-
-    /// Cuts `data` into pieces of these lengths at this batch size.
-    pub fn scaled(data: &'a mut [T], lens: &'a [Len], batch: usize) -> Self {
-        Slices {
-            data,
-            lens: Lens::Scaled(lens, batch),
-        }
-    }
-
-    /// All of them.
-    ///
-    /// # Panics
-    /// If there are not exactly `K`.
-    pub fn all<const K: usize>(mut self) -> [&'a mut [T]; K] {
-        assert_eq!(K, self.pieces(), "number of slices");
-        std::array::from_fn(|_| self.take_front(1).data)
-    }
-
-    /// The first `n` of them, leaving the rest.
-    pub fn take_front(&mut self, n: usize) -> Slices<'a, T> {
-        let (front, rest, len) = match self.lens {
-            Lens::Exact(lens) => (
-                Lens::Exact(&lens[..n]),
-                Lens::Exact(&lens[n..]),
-                lens[..n].iter().sum(),
-            ),
-            Lens::Scaled(lens, batch) => {
-                let len = lens[..n].iter().map(|l| l.at(batch)).sum();
-                (
-                    Lens::Scaled(&lens[..n], batch),
-                    Lens::Scaled(&lens[n..], batch),
-                    len,
-                )
-            }
-        };
-        let (data, tail) = std::mem::take(&mut self.data).split_at_mut(len);
-        *self = Slices {
-            data: tail,
-            lens: rest,
-        };
-        Slices { data, lens: front }
-    }
-
-    /// The same slices for a shorter time.
-    pub fn reborrow(&mut self) -> Slices<'_, T> {
-        Slices {
-            data: self.data,
-            lens: self.lens,
-        }
-    }
-
-    fn pieces(&self) -> usize {
-        match self.lens {
-            Lens::Exact(lens) => lens.len(),
-            Lens::Scaled(lens, _) => lens.len(),
-        }
-    }
-}
-
-impl<'a, T> Iterator for Slices<'a, T> {
-    type Item = &'a mut [T];
-    fn next(&mut self) -> Option<&'a mut [T]> {
-        (self.pieces() > 0).then(|| self.take_front(1).data)
-    }
-}
-
 /// All that a layer is lent for one forward call. Taken by value: destructuring gives disjoint borrows.
 #[derive(Debug)]
 pub struct Forward<'a> {
@@ -474,116 +323,4 @@ pub struct Backward<'a> {
     pub rng: Stream,
     /// Whether kernels may use threads.
     pub par: Par,
-}
-
-/// A layer as a part of a model: shared, named, trainable or frozen.
-///
-/// Calling one `LayerRef` twice shares its weights.
-#[derive(Clone, Debug)]
-pub struct LayerRef {
-    pub(crate) layer: Arc<dyn Layer>,
-    pub(crate) name: Option<String>,
-    pub(crate) trainable: bool,
-    pub(crate) activity_regularizer: Option<Regularizer>,
-}
-
-impl LayerRef {
-    /// Names the layer; names are unique within a model.
-    pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.name = Some(name.into());
-        self
-    }
-
-    /// Freezes (`false`) or unfreezes the layer's weights. Default true.
-    pub fn trainable(mut self, trainable: bool) -> Self {
-        self.trainable = trainable;
-        self
-    }
-
-    /// Penalty on the output, added to the loss (divided by the batch size, as Keras does).
-    pub fn activity_regularizer(mut self, regularizer: impl Into<Regularizer>) -> Self {
-        self.activity_regularizer = Some(regularizer.into());
-        self
-    }
-}
-
-impl<L: Layer + 'static> From<L> for LayerRef {
-    fn from(layer: L) -> Self {
-        LayerRef {
-            layer: Arc::new(layer),
-            name: None,
-            trainable: true,
-            activity_regularizer: None,
-        }
-    }
-}
-
-/// `name`, `trainable` and `activity_regularizer` for every layer; they end the chain of its own builder methods.
-pub trait LayerExt: Layer + Sized + 'static {
-    /// Names the layer; names are unique within a model.
-    fn name(self, name: impl Into<String>) -> LayerRef {
-        LayerRef::from(self).name(name)
-    }
-
-    /// Freezes (`false`) or unfreezes the layer's weights. Default true.
-    fn trainable(self, trainable: bool) -> LayerRef {
-        LayerRef::from(self).trainable(trainable)
-    }
-
-    /// Penalty on the output, added to the loss (divided by the batch size, as Keras does).
-    fn activity_regularizer(self, regularizer: impl Into<Regularizer>) -> LayerRef {
-        LayerRef::from(self).activity_regularizer(regularizer)
-    }
-}
-
-impl<L: Layer + 'static> LayerExt for L {}
-
-/// Keras's default name for an object of this class: `MaxPooling2D` gives `max_pooling2d`, `ReLU` gives `re_lu`.
-pub fn default_name(class: &str) -> String {
-    let chars: Vec<char> = class.chars().collect();
-    let mut name = String::new();
-    for (i, c) in chars.iter().enumerate() {
-        let before = i.checked_sub(1).map(|j| chars[j]);
-        let starts_word = c.is_uppercase() && chars.get(i + 1).is_some_and(|n| n.is_lowercase());
-        let follows_lower = c.is_uppercase() && before.is_some_and(|b| b.is_lowercase());
-        if before.is_some() && (starts_word || follows_lower) {
-            name.push('_');
-        }
-        name.extend(c.to_lowercase());
-    }
-    name
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn default_names_are_keras_s() {
-        for (class, name) in [
-            ("Dense", "dense"),
-            ("MaxPooling2D", "max_pooling2d"),
-            ("Conv2DTranspose", "conv2d_transpose"),
-            ("ReLU", "re_lu"),
-            ("PReLU", "p_re_lu"),
-            ("LSTMCell", "lstm_cell"),
-            ("GRU", "gru"),
-            ("GlobalAveragePooling1D", "global_average_pooling1d"),
-        ] {
-            assert_eq!(default_name(class), name);
-        }
-    }
-
-    #[test]
-    fn slices_are_carved_in_order() {
-        let data = [1.0, 2.0, 3.0, 4.0, 5.0];
-        let mut w = Weights::new(&data, &[2, 1, 2]);
-        let inner = w.take_front(1);
-        assert_eq!(inner.all(), [&data[..2]]);
-        assert_eq!(w.all(), [&data[2..3], &data[3..]]);
-        let mut data = [0.0; 7];
-        let slices = Slices::scaled(&mut data, &[Len::PerSample(2), Len::Fixed(3)], 2);
-        let [a, b] = slices.all();
-        assert_eq!((a.len(), b.len()), (4, 3));
-    }
 }
