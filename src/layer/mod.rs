@@ -17,9 +17,11 @@
 //! * All validation is in [`Layer::output_shape`] and [`Layer::weights`]; inside `forward` and `backward` there is no `Result`,
 //!   no allocation and no lock, only `debug_assert!`.
 
+mod call;
 mod reference;
 mod slices;
 
+pub use call::{Arg, Bound, Call, CallArgs};
 pub use reference::{LayerExt, LayerRef, default_name};
 pub use slices::{Len, Slices, Weights};
 
@@ -52,6 +54,16 @@ pub trait Layer: Debug + Send + Sync {
     /// Shapes of further outputs (the states of a recurrent layer).
     fn more_outputs(&self, _inputs: &[Shape]) -> Result<Vec<Shape>> {
         Ok(Vec::new())
+    }
+
+    /// Puts the arguments of a call into the flat list of inputs that all other methods see. Default: every positional tensor is
+    /// an input. A layer with arguments of its own (`initial_state`, `use_causal_mask`, the constant of `x + 1`) gives a variant of
+    /// itself that has them built in and uses the same weights.
+    ///
+    /// # Errors
+    /// If it has no such argument.
+    fn bind(&self, call: &Call) -> Result<Bound> {
+        call.flat()
     }
 
     /// Weights in Keras's order, trainable ones first. Asked once per layer, after `output_shape` accepted the inputs.
