@@ -5,10 +5,12 @@ mod functional;
 mod sequential;
 pub(crate) mod spec;
 mod summary;
+mod symbolic;
 
-pub use functional::{Input, Inputs, IntoInputs, KerasTensor, LayerCall, ModelTensors, Symbolic};
+pub use functional::ModelTensors;
 pub use sequential::Sequential;
 pub use spec::{Block, Nested};
+pub use symbolic::{Input, Inputs, IntoInputs, KerasTensor, LayerCall, Symbolic};
 
 use std::sync::Arc;
 
