@@ -45,6 +45,11 @@ pub trait Layer: Debug + Send + Sync {
     /// Keras's class name: the key in files, and the stem of default names (`MaxPooling2D` gives `max_pooling2d`).
     fn class_name(&self) -> &'static str;
 
+    /// Keras's module of the class: `keras.layers`, or that of one of its operations (`keras.src.ops.numpy`).
+    fn module(&self) -> &'static str {
+        "keras.layers"
+    }
+
     /// Keras's constructor arguments; `name`, `trainable` and `dtype` are added by whoever writes a file.
     fn config(&self) -> Config;
 

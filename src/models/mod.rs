@@ -66,6 +66,16 @@ impl Model {
         }
     }
 
+    /// A built model of parts that fit each other.
+    pub(crate) fn assemble(name: &str, spec: Spec, graph: Graph, weights: Weights) -> Self {
+        Model {
+            graph,
+            weights,
+            built: true,
+            ..Model::with_spec(name, spec)
+        }
+    }
+
     /// The model's name.
     pub fn name(&self) -> &str {
         &self.name

@@ -187,6 +187,11 @@ impl Compile {
         })
     }
 
+    /// All of it, or the first mistake.
+    pub(crate) fn into_compiled(self) -> Result<Compiled> {
+        self.0
+    }
+
     fn and_then(mut self, f: impl FnOnce(&mut Compiled) -> Result<()>) -> Self {
         if let Ok(compiled) = &mut self.0
             && let Err(e) = f(compiled)
