@@ -4,6 +4,10 @@
 //! share with `data::npy`, [`atomic`] is how files come to be. Whatever they read may be hostile.
 
 #[cfg(feature = "keras")]
+pub(crate) mod archive;
+pub(crate) mod atomic;
+#[cfg(feature = "keras")]
 pub(crate) mod hdf5;
 pub(crate) mod number;
+pub(crate) mod safetensors;
 pub(crate) mod source;
