@@ -36,6 +36,11 @@ const TABLE: &[(&str, Reader)] = &[
     ("Reshape", read::<Reshape>),
 ];
 
+/// Whether there is a layer of this class.
+pub fn is_known(class: &str) -> bool {
+    TABLE.iter().any(|(name, _)| *name == class)
+}
+
 /// The layer of this class with these arguments; `None` if the class is not known.
 pub fn from_config(class: &str, config: &Config) -> Option<Result<Arc<dyn Layer>>> {
     TABLE

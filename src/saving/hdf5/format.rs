@@ -195,10 +195,7 @@ impl<'a> Walk<'a> {
             }),
             5 => Some(Element::Opaque { size }),
             // An enumeration is stored as its base type: truth values are one over bytes.
-            8 if size == fields.peek_size()? => match self.integer(fields.rest())? {
-                Some(n) => Some(Element::Number(n)),
-                None => None,
-            },
+            8 if size == fields.peek_size()? => self.integer(fields.rest())?.map(Element::Number),
             9 if bits & 15 == 1 => Some(Element::VarText),
             _ => None,
         };

@@ -10,6 +10,7 @@
 //! `libver="latest"`: indexed (dense) links and attributes, and the chunk indices of HDF5 1.10.
 
 mod attributes;
+mod blocks;
 mod data;
 mod format;
 mod groups;
