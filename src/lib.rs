@@ -59,6 +59,8 @@ pub use data::{datasets, utils};
 pub use error::{Error, Result};
 pub use float::Float;
 pub use ndarray;
+#[cfg(fuzzing)]
+pub use saving::fuzz;
 pub use shape::{Dims, Shape};
 pub use tensor::Tensor;
 

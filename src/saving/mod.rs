@@ -6,8 +6,12 @@
 #[cfg(feature = "keras")]
 pub(crate) mod archive;
 pub(crate) mod atomic;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 #[cfg(feature = "keras")]
 pub(crate) mod hdf5;
+#[cfg(all(test, feature = "keras"))]
+mod mutation_tests;
 pub(crate) mod number;
 pub(crate) mod safetensors;
 pub(crate) mod source;
