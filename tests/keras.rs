@@ -174,8 +174,9 @@ impl Tolerance {
             let (g, w) = (f64::from(g), f64::from(w));
             if !self.near(g, w) {
                 bad += 1;
-                if !((g - w).abs() <= worst) {
-                    (worst, example) = ((g - w).abs(), (g, w));
+                let off = (g - w).abs();
+                if off > worst || off.is_nan() {
+                    (worst, example) = (off, (g, w));
                 }
             }
         }

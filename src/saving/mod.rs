@@ -13,12 +13,16 @@ pub(crate) mod archive;
 pub(crate) mod atomic;
 #[cfg(feature = "keras")]
 mod dialect;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 #[cfg(feature = "keras")]
 pub(crate) mod hdf5;
 #[cfg(feature = "keras")]
 mod legacy;
 #[cfg(feature = "keras")]
 mod load;
+#[cfg(all(test, feature = "keras"))]
+mod mutation_tests;
 pub(crate) mod number;
 #[cfg(feature = "keras")]
 mod optimizer;

@@ -7,12 +7,12 @@
 //! The header may hold 16 MB and 100,000 tensors, offsets must cover the values without gap or overlap, and every tensor must
 //! have as many bytes as its shape asks for.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::io::{self, Write};
 use std::path::Path;
 
-use serde::de::{MapAccess, Visitor};
+use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use crate::error::Result;
@@ -29,7 +29,8 @@ const MAX_AXES: usize = 8;
 pub(crate) struct SafeTensors {
     values: Source,
     tensors: Vec<Tensor>,
-    metadata: Vec<(String, String)>,
+    /// The place of each name among them.
+    index: HashMap<String, usize>,
 }
 
 /// One tensor of a file.
@@ -52,12 +53,8 @@ struct Entry {
     data_offsets: [u64; 2],
 }
 
-/// The header; a map whose order is kept and whose names are told apart.
-#[derive(Default)]
-struct Header {
-    metadata: Vec<(String, String)>,
-    entries: Vec<(String, Entry)>,
-}
+/// The header: a map of which no name may come twice. What it says of itself (`__metadata__`) is passed over.
+struct Header(Vec<(String, Entry)>);
 
 impl<'de> Deserialize<'de> for Header {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
@@ -76,7 +73,7 @@ impl<'de> Visitor<'de> for HeaderVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Header, A::Error> {
         let error = <A::Error as serde::de::Error>::custom;
-        let mut header = Header::default();
+        let mut entries = Vec::new();
         let mut names = HashSet::new();
         while let Some(name) = map.next_key::<String>()? {
             if !names.insert(name.clone()) {
@@ -86,13 +83,12 @@ impl<'de> Visitor<'de> for HeaderVisitor {
                 return Err(error(format!("there are more than {MAX_TENSORS} tensors")));
             }
             if name == "__metadata__" {
-                let metadata: std::collections::BTreeMap<String, String> = map.next_value()?;
-                header.metadata = metadata.into_iter().collect();
+                map.next_value::<IgnoredAny>()?;
             } else {
-                header.entries.push((name, map.next_value()?));
+                entries.push((name, map.next_value()?));
             }
         }
-        Ok(header)
+        Ok(Header(entries))
     }
 }
 
@@ -114,11 +110,11 @@ impl SafeTensors {
             return Err(source.error(problem));
         }
         let header = source.take(8, len)?;
-        let header: Header = serde_json::from_slice(&header)
+        let Header(entries) = serde_json::from_slice(&header)
             .map_err(|e| source.error(format!("the header is not what it should be: {e}")))?;
         let values = source.slice(8 + len, source.len() - 8 - len, source.name())?;
-        let mut tensors = Vec::with_capacity(header.entries.len());
-        for (name, entry) in header.entries {
+        let mut tensors = Vec::with_capacity(entries.len());
+        for (name, entry) in entries {
             tensors.push(tensor(&source, name, entry)?);
         }
         tensors.sort_by_key(|t| (t.start, t.end));
@@ -137,10 +133,12 @@ impl SafeTensors {
             let problem = format!("the tensors have {end} bytes, the file {}", values.len());
             return Err(source.error(problem));
         }
+        let places = tensors.iter().enumerate();
+        let index = places.map(|(i, t)| (t.name.clone(), i)).collect();
         Ok(SafeTensors {
             values,
             tensors,
-            metadata: header.metadata,
+            index,
         })
     }
 
@@ -149,15 +147,10 @@ impl SafeTensors {
         &self.tensors
     }
 
-    /// What else the header says.
-    pub(crate) fn metadata(&self) -> &[(String, String)] {
-        &self.metadata
-    }
-
     /// The values of a tensor of this shape, converted to [`Float`]. F16, BF16, F32, F64, integers and truth values are numbers.
     pub(crate) fn read_into(&self, name: &str, shape: &[usize], out: &mut [Float]) -> Result<()> {
         let error = |problem: String| self.values.error(format!("`{name}`: {problem}"));
-        let tensor = self.tensors.iter().find(|t| t.name == name);
+        let tensor = self.index.get(name).map(|&i| &self.tensors[i]);
         let tensor = tensor.ok_or_else(|| error("there is no such tensor".into()))?;
         if tensor.shape != shape {
             return Err(error(format!(
@@ -261,4 +254,122 @@ pub(crate) fn write_safetensors(
     tensors
         .iter()
         .try_for_each(|(_, _, values)| write_f32(w, values))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(header: &str, values: &[u8]) -> Vec<u8> {
+        let len = (header.len() as u64).to_le_bytes();
+        [&len[..], header.as_bytes(), values].concat()
+    }
+
+    fn error(header: &str, values: usize) -> String {
+        let error = SafeTensors::from_bytes(file(header, &vec![0; values]));
+        error.unwrap_err().to_string()
+    }
+
+    fn read(f: &SafeTensors, name: &str) -> Result<Vec<Float>> {
+        let tensor = &f.tensors()[f.index[name]];
+        let mut out = vec![9.0; numel(&tensor.shape).unwrap()];
+        f.read_into(name, &tensor.shape, &mut out)?;
+        Ok(out)
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let mut bytes = Vec::new();
+        let values: [Float; 6] = [0.0, 1.0, 2.0, -3.5, 4.0, 5.0];
+        let tensors: [(&str, &[usize], &[Float]); 3] = [
+            ("dense/kernel", &[2, 3], &values),
+            ("b \"ä\"", &[], &values[3..4]),
+            ("none", &[0, 7], &[]),
+        ];
+        write_safetensors(&mut bytes, &tensors, &[("made_by", "us")]).unwrap();
+        assert_eq!(bytes.len() % 4, 0);
+        let f = SafeTensors::from_bytes(bytes.clone()).unwrap();
+        let names: Vec<&str> = f.tensors().iter().map(|t| t.name.as_str()).collect();
+        assert_eq!(names, ["dense/kernel", "b \"ä\"", "none"]);
+        assert_eq!(read(&f, "dense/kernel").unwrap(), values);
+        assert_eq!(read(&f, "b \"ä\"").unwrap(), [-3.5]);
+        assert!(read(&f, "none").unwrap().is_empty());
+        assert_eq!(
+            f.read_into("dense/kernel", &[3, 2], &mut [0.0; 6])
+                .unwrap_err()
+                .to_string(),
+            "safetensors: `dense/kernel`: expected shape [3, 2], got [2, 3]"
+        );
+        assert!(f.read_into("kernel", &[], &mut [0.0]).is_err());
+        for len in 0..bytes.len() {
+            assert!(
+                SafeTensors::from_bytes(bytes[..len].to_vec()).is_err(),
+                "{len}"
+            );
+        }
+        let twice = [tensors[0], tensors[0]];
+        assert!(write_safetensors(&mut Vec::new(), &twice, &[]).is_err());
+        let wrong: (&str, &[usize], &[Float]) = ("x", &[7], &values);
+        assert!(write_safetensors(&mut Vec::new(), &[wrong], &[]).is_err());
+    }
+
+    #[test]
+    fn every_type() {
+        let header = r#"{"__metadata__": {"format": "pt"},
+            "half": {"dtype": "F16", "shape": [1], "data_offsets": [0, 2]},
+            "brain": {"dtype": "BF16", "shape": [1], "data_offsets": [2, 4]},
+            "byte": {"dtype": "I8", "shape": [2], "data_offsets": [4, 6]},
+            "flag": {"dtype": "BOOL", "shape": [1, 1], "data_offsets": [6, 7]},
+            "tiny": {"dtype": "F8_E4M3", "shape": [1], "data_offsets": [7, 8]}}"#;
+        let f =
+            SafeTensors::from_bytes(file(header, &[0, 0x3e, 0xc0, 0x3f, 1, 255, 1, 0])).unwrap();
+        assert_eq!(read(&f, "half").unwrap(), [1.5]);
+        assert_eq!(read(&f, "brain").unwrap(), [1.5]);
+        assert_eq!(read(&f, "byte").unwrap(), [1.0, -1.0]);
+        assert_eq!(read(&f, "flag").unwrap(), [1.0]);
+        let problem = read(&f, "tiny").unwrap_err().to_string();
+        assert_eq!(problem, "safetensors: `tiny`: dtype F8_E4M3 is not read");
+    }
+
+    #[test]
+    fn headers_that_lie() {
+        let tensor = |name: &str, shape: &str, offsets: &str| {
+            format!(r#""{name}": {{"dtype": "F32", "shape": {shape}, "data_offsets": {offsets}}}"#)
+        };
+        let one =
+            |shape: &str, offsets: &str| error(&format!("{{{}}}", tensor("a", shape, offsets)), 8);
+        let two = |first: &str, second: &str| {
+            let tensors = [tensor("a", "[1]", first), tensor("b", "[1]", second)];
+            error(&format!("{{{}}}", tensors.join(", ")), 8)
+        };
+        assert!(one("[3]", "[0, 8]").contains("do not fit F32 of shape [3]"));
+        assert!(one("[2]", "[8, 0]").contains("do not fit"));
+        assert!(one("[2]", "[8, 16]").contains("begin where the one before ends"));
+        assert!(one("[3]", "[0, 12]").contains("have 12 bytes, the file 8"));
+        assert!(one("[1]", "[0, 4]").contains("have 4 bytes, the file 8"));
+        assert!(one("[4611686018427387904, 4]", "[0, 0]").contains("do not fit"));
+        assert!(one("[1,1,1,1,1,1,1,1,2]", "[0, 8]").contains("do not fit"));
+        assert!(one("[-1]", "[0, 8]").contains("header"));
+        assert!(one("[2.5]", "[0, 8]").contains("header"));
+        assert!(one("[2]", "[0, 18446744073709551616]").contains("header"));
+        assert!(two("[0, 4]", "[0, 4]").contains("begin where the one before ends"));
+        assert!(two("[0, 4]", "[2, 6]").contains("begin where the one before ends"));
+        let twice = format!(
+            "{{{}, {}}}",
+            tensor("a", "[1]", "[0, 4]"),
+            tensor("a", "[1]", "[4, 8]")
+        );
+        assert!(error(&twice, 8).contains("two tensors `a`"));
+        assert!(error("[]", 0).contains("header"));
+        assert!(error(r#"{"a": {"dtype": "F32"}}"#, 0).contains("header"));
+        assert!(error(&format!("{{\"a\": {}1", "[".repeat(100_000)), 0).contains("header"));
+        let mut long = file("{}", &[]);
+        long[..8].copy_from_slice(&u64::MAX.to_le_bytes());
+        assert!(
+            SafeTensors::from_bytes(long)
+                .unwrap_err()
+                .to_string()
+                .contains("at most")
+        );
+    }
 }
