@@ -2,8 +2,10 @@
 //! and are the only place with unsafe code and threads. Results do not depend on the number of threads.
 #![allow(unsafe_code)]
 
+pub mod conv;
 pub mod elementwise;
 pub mod gemm;
+pub mod grid;
 pub mod math;
 pub mod memory;
 pub mod parallel;
