@@ -6,7 +6,7 @@ pub use crate::callbacks::{
 pub use crate::data::{Dataset, datasets};
 pub use crate::error::{Error, Result};
 pub use crate::layer::{Layer, LayerExt, LayerRef};
-pub use crate::layers::{Activation, Dense, Dropout, Flatten, Reshape};
+pub use crate::layers::{Activation, Conv1D, Conv2D, Conv3D, Dense, Dropout, Flatten, Reshape};
 pub use crate::losses::{
     BinaryCrossentropy, CategoricalCrossentropy, Loss, MeanAbsoluteError, MeanSquaredError,
     Reduction, SparseCategoricalCrossentropy,

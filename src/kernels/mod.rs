@@ -6,6 +6,7 @@ pub mod conv;
 pub mod elementwise;
 pub mod gemm;
 pub mod grid;
+pub mod layout;
 pub mod math;
 pub mod memory;
 pub mod parallel;

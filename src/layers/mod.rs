@@ -1,10 +1,16 @@
 //! Keras's layers, one file each, in Keras's folders.
 
+mod args;
+pub mod convolutional;
 pub mod core;
+pub mod geometry;
 pub mod regularization;
 pub mod reshaping;
 
+pub use args::{DataFormat, Sizes};
+pub use convolutional::{Conv1D, Conv2D, Conv3D};
 pub use core::{Activation, Dense};
+pub use geometry::Padding;
 pub use regularization::Dropout;
 pub use reshaping::{Flatten, Reshape};
 
@@ -29,6 +35,9 @@ fn read<L: Layer + DeserializeOwned + 'static>(
 /// The table of layers by Keras's class name: one line each.
 const TABLE: &[(&str, Reader)] = &[
     ("Activation", read::<Activation>),
+    ("Conv1D", read::<Conv1D>),
+    ("Conv2D", read::<Conv2D>),
+    ("Conv3D", read::<Conv3D>),
     ("Dense", read::<Dense>),
     ("Dropout", read::<Dropout>),
     ("Flatten", read::<Flatten>),

@@ -97,6 +97,16 @@ impl Conv {
         &self.grid
     }
 
+    /// Channels of the image.
+    pub fn channels(&self) -> usize {
+        self.channels
+    }
+
+    /// Outputs of each window.
+    pub fn filters(&self) -> usize {
+        self.filters
+    }
+
     /// Numbers of an image.
     pub fn image_len(&self) -> usize {
         self.grid.pixels() * self.channels
@@ -247,17 +257,18 @@ impl Conv {
         self.groups * packed_len(self.depth(), self.filters / self.groups)
     }
 
-    /// Brings the kernel into the order in which `gather` reads it.
-    pub fn pack_forward(&self, kernel: &[Float], packed: &mut [Float]) {
+    /// The kernel in the order in which `gather` reads it: packed, or as it is if depthwise.
+    pub fn pack_forward<'k>(&self, kernel: &'k [Float], packed: &'k mut [Float]) -> &'k [Float] {
         if self.depthwise() {
-            return;
+            return kernel;
         }
         let (_, filters) = self.group();
         let each = packed_len(self.depth(), filters);
-        for (g, packed) in packed.chunks_exact_mut(each).enumerate() {
+        for (g, packed) in packed.chunks_exact_mut(each).take(self.groups).enumerate() {
             let group = Mat::new(&kernel[g * filters..], self.filters);
             pack(self.depth(), filters, group, packed);
         }
+        packed
     }
 
     /// Room for the kernel as [`pack_backward`](Conv::pack_backward) leaves it.
@@ -269,19 +280,21 @@ impl Conv {
         self.grid.taps() * self.groups * packed_len(filters, channels)
     }
 
-    /// Brings the kernel into the order in which `scatter` reads it.
-    pub fn pack_backward(&self, kernel: &[Float], packed: &mut [Float]) {
+    /// The kernel in the order in which `scatter` reads it: packed, or as it is if depthwise.
+    pub fn pack_backward<'k>(&self, kernel: &'k [Float], packed: &'k mut [Float]) -> &'k [Float] {
         if self.depthwise() {
-            return;
+            return kernel;
         }
         let (channels, filters) = self.group();
         let each = packed_len(filters, channels);
-        for (i, packed) in packed.chunks_exact_mut(each).enumerate() {
+        let blocks = self.grid.taps() * self.groups;
+        for (i, packed) in packed.chunks_exact_mut(each).take(blocks).enumerate() {
             let (tap, g) = (i / self.groups, i % self.groups);
             let start = tap * channels * self.filters + g * filters;
             let block = Mat::new(&kernel[start..], self.filters);
             pack(filters, channels, block.t(), packed);
         }
+        packed
     }
 
     /// Outputs of the windows of a unit, from the frame it sees. `kernel` is packed, or as it is if depthwise.

@@ -123,24 +123,14 @@ impl Run {
             sums: vec![Float::NAN; conv.sums_len(bias)],
         };
         conv.tables(&mut run.tables);
-        conv.pack_forward(w, &mut run.forward);
-        conv.pack_backward(w, &mut run.backward);
-        if conv.depthwise() {
-            (run.forward, run.backward) = (w.to_vec(), w.to_vec());
-        }
+        run.forward = conv.pack_forward(w, &mut run.forward).to_vec();
+        run.backward = conv.pack_backward(w, &mut run.backward).to_vec();
         run
     }
 }
 
 /// Results of both directions: y, dx, dw, db, and those of the transposed one.
-fn all(
-    conv: &Conv,
-    batch: usize,
-    x: &[Float],
-    w: &[Float],
-    dy: &[Float],
-    par: Par,
-) -> [Vec<Float>; 8] {
+fn all(conv: &Conv, x: &[Float], w: &[Float], dy: &[Float], par: Par) -> [Vec<Float>; 8] {
     let mut run = Run::new(conv, w, conv.filters.max(conv.channels));
     let (tables, forward, backward) = (&run.tables, &run.forward, &run.backward);
     let none = |_: &mut [Float], _: &mut [Float]| {};
@@ -223,7 +213,7 @@ fn check_units(conv: Conv, batch: usize) {
     let w = numbers(2, conv.kernel_len());
     let dy = numbers(3, batch * conv.windows_len());
     let want = naive(&conv, batch, &x, &w, &dy);
-    let [y, dx, dw, db, image, dt, dv, de] = all(&conv, batch, &x, &w, &dy, Par::Serial);
+    let [y, dx, dw, db, image, dt, dv, de] = all(&conv, &x, &w, &dy, Par::Serial);
     close("y", &conv, &y, &want.y);
     close("dx", &conv, &dx, &want.dx);
     close("dw", &conv, &dw, &want.dw);
@@ -296,7 +286,7 @@ fn the_same_bits_for_any_number_of_threads() {
         let x = numbers(1, batch * conv.image_len());
         let w = numbers(2, conv.kernel_len());
         let dy = numbers(3, batch * conv.windows_len());
-        let run = |threads| with_threads(threads, |par| all(&conv, batch, &x, &w, &dy, par));
+        let run = |threads| with_threads(threads, |par| all(&conv, &x, &w, &dy, par));
         let one = run(1);
         assert!(one == run(2) && one == run(8), "{conv:?}");
     }
