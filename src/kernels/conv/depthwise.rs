@@ -4,13 +4,9 @@
 
 use super::Accum;
 use crate::float::Float;
+use crate::kernels::channels::{Block, at, at_mut, in_blocks};
 use crate::kernels::math::fma;
 use crate::kernels::simd::simd_fn;
-
-/// Channels worked on together: two wide vectors, or four of AVX2.
-const WIDE: usize = 32;
-/// The same for what is left of them.
-const NARROW: usize = 8;
 
 simd_fn! {
     /// `y[o, f] = sum_t x[o, t, f] w[t, f]`.
@@ -18,40 +14,30 @@ simd_fn! {
         let filters = w.len() / taps.len();
         for (y, &start) in y.chunks_exact_mut(filters).zip(windows) {
             let x = &x[start as usize..];
-            let mut c = 0;
-            while c + WIDE <= filters {
-                gather_block::<FMA, WIDE>(x, taps, w, filters, c, y);
-                c += WIDE;
-            }
-            while c + NARROW <= filters {
-                gather_block::<FMA, NARROW>(x, taps, w, filters, c, y);
-                c += NARROW;
-            }
-            while c < filters {
-                gather_block::<FMA, 1>(x, taps, w, filters, c, y);
-                c += 1;
-            }
+            in_blocks(filters, &mut Gather::<FMA> { x, taps, w, y });
         }
     }
 }
 
-#[inline(always)]
-fn gather_block<const FMA: bool, const N: usize>(
-    x: &[Float],
-    taps: &[u32],
-    w: &[Float],
-    filters: usize,
-    c: usize,
-    y: &mut [Float],
-) {
-    let mut sum = [0.0; N];
-    for (&tap, w) in taps.iter().zip(w.chunks_exact(filters)) {
-        let (x, w) = (block::<N>(x, tap as usize + c), block::<N>(w, c));
-        for i in 0..N {
-            sum[i] = fma::<FMA>(x[i], w[i], sum[i]);
+struct Gather<'a, const FMA: bool> {
+    x: &'a [Float],
+    taps: &'a [u32],
+    w: &'a [Float],
+    y: &'a mut [Float],
+}
+
+impl<const FMA: bool> Block for Gather<'_, FMA> {
+    #[inline(always)]
+    fn run<const N: usize>(&mut self, c: usize) {
+        let mut sum = [0.0; N];
+        for (&tap, w) in self.taps.iter().zip(self.w.chunks_exact(self.y.len())) {
+            let (x, w): (&[_; N], &[_; N]) = (at(self.x, tap as usize + c), at(w, c));
+            for i in 0..N {
+                sum[i] = fma::<FMA>(x[i], w[i], sum[i]);
+            }
         }
+        *at_mut(self.y, c) = sum;
     }
-    y[c..c + N].copy_from_slice(&sum);
 }
 
 simd_fn! {
@@ -75,50 +61,36 @@ simd_fn! {
         let filters = dw.len() / taps.len();
         for (&tap, dw) in taps.iter().zip(dw.chunks_exact_mut(filters)) {
             let x = &x[tap as usize..];
-            let mut c = 0;
-            while c + WIDE <= filters {
-                weigh_block::<FMA, WIDE>(x, windows, dy, filters, c, accum, dw);
-                c += WIDE;
-            }
-            while c + NARROW <= filters {
-                weigh_block::<FMA, NARROW>(x, windows, dy, filters, c, accum, dw);
-                c += NARROW;
-            }
-            while c < filters {
-                weigh_block::<FMA, 1>(x, windows, dy, filters, c, accum, dw);
-                c += 1;
-            }
+            in_blocks(filters, &mut Weigh::<FMA> { x, windows, dy, accum, dw });
         }
     }
 }
 
-#[inline(always)]
-fn weigh_block<const FMA: bool, const N: usize>(
-    x: &[Float],
-    windows: &[u32],
-    dy: &[Float],
-    filters: usize,
-    c: usize,
+struct Weigh<'a, const FMA: bool> {
+    x: &'a [Float],
+    windows: &'a [u32],
+    dy: &'a [Float],
     accum: Accum,
-    dw: &mut [Float],
-) {
-    let mut sum = [0.0; N];
-    for (&start, dy) in windows.iter().zip(dy.chunks_exact(filters)) {
-        let (x, dy) = (block::<N>(x, start as usize + c), block::<N>(dy, c));
-        for i in 0..N {
-            sum[i] = fma::<FMA>(x[i], dy[i], sum[i]);
-        }
-    }
-    for (dw, sum) in dw[c..c + N].iter_mut().zip(sum) {
-        *dw = if accum == Accum::Add { *dw + sum } else { sum };
-    }
+    dw: &'a mut [Float],
 }
 
-/// `N` numbers from `at` on.
-#[inline(always)]
-fn block<const N: usize>(data: &[Float], at: usize) -> &[Float; N] {
-    let (block, _) = data[at..]
-        .split_first_chunk::<N>()
-        .expect("channels of a pixel");
-    block
+impl<const FMA: bool> Block for Weigh<'_, FMA> {
+    #[inline(always)]
+    fn run<const N: usize>(&mut self, c: usize) {
+        let mut sum = [0.0; N];
+        for (&start, dy) in self.windows.iter().zip(self.dy.chunks_exact(self.dw.len())) {
+            let (x, dy): (&[_; N], &[_; N]) = (at(self.x, start as usize + c), at(dy, c));
+            for i in 0..N {
+                sum[i] = fma::<FMA>(x[i], dy[i], sum[i]);
+            }
+        }
+        let dw: &mut [_; N] = at_mut(self.dw, c);
+        for (dw, sum) in dw.iter_mut().zip(sum) {
+            *dw = if self.accum == Accum::Add {
+                *dw + sum
+            } else {
+                sum
+            };
+        }
+    }
 }
