@@ -264,17 +264,17 @@ pub(crate) fn check_size(grid: &Grid, channels: usize) -> Result<()> {
     }
 }
 
-/// The product of these sizes, if a weight of so many numbers can be addressed.
-pub(crate) fn check_weight(name: &str, sizes: &[usize]) -> Result<()> {
+/// Whether so many numbers (or pixels) can be addressed.
+pub(crate) fn check_len(what: &str, sizes: &[usize]) -> Result<()> {
     let len = sizes
         .iter()
         .try_fold(1_usize, |n, &size| n.checked_mul(size));
     match len {
         Some(len) if len <= MOST => Ok(()),
-        _ => Err(Error::shape(
-            format!("a {name} of at most {MOST} numbers"),
-            format!("{sizes:?}"),
-        )),
+        _ => {
+            let want = format!("a product of at most {MOST} for the {what}");
+            Err(Error::shape(want, format!("{sizes:?}")))
+        }
     }
 }
 
@@ -318,6 +318,6 @@ mod tests {
         let huge = Sizes([1 << 20, 1 << 20]);
         let grid = grid([4, 4], huge, 1.into(), 1.into(), &Padding::Same);
         assert!(check_size(&grid, 1).is_err());
-        assert!(check_weight("kernel", &[1 << 40, 1 << 40]).is_err());
+        assert!(check_len("kernel", &[1 << 40, 1 << 40]).is_err());
     }
 }

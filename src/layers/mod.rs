@@ -4,6 +4,7 @@ mod args;
 pub mod convolutional;
 pub mod core;
 pub mod geometry;
+pub mod pooling;
 pub mod regularization;
 pub mod reshaping;
 
@@ -11,6 +12,13 @@ pub use args::{DataFormat, Sizes};
 pub use convolutional::{Conv1D, Conv2D, Conv3D};
 pub use core::{Activation, Dense};
 pub use geometry::Padding;
+pub use pooling::{
+    AdaptiveAveragePooling1D, AdaptiveAveragePooling2D, AdaptiveAveragePooling3D,
+    AdaptiveMaxPooling1D, AdaptiveMaxPooling2D, AdaptiveMaxPooling3D, AveragePooling1D,
+    AveragePooling2D, AveragePooling3D, GlobalAveragePooling1D, GlobalAveragePooling2D,
+    GlobalAveragePooling3D, GlobalMaxPooling1D, GlobalMaxPooling2D, GlobalMaxPooling3D,
+    MaxPooling1D, MaxPooling2D, MaxPooling3D,
+};
 pub use regularization::Dropout;
 pub use reshaping::{Flatten, Reshape};
 
@@ -35,12 +43,30 @@ fn read<L: Layer + DeserializeOwned + 'static>(
 /// The table of layers by Keras's class name: one line each.
 const TABLE: &[(&str, Reader)] = &[
     ("Activation", read::<Activation>),
+    ("AdaptiveAveragePooling1D", read::<AdaptiveAveragePooling1D>),
+    ("AdaptiveAveragePooling2D", read::<AdaptiveAveragePooling2D>),
+    ("AdaptiveAveragePooling3D", read::<AdaptiveAveragePooling3D>),
+    ("AdaptiveMaxPooling1D", read::<AdaptiveMaxPooling1D>),
+    ("AdaptiveMaxPooling2D", read::<AdaptiveMaxPooling2D>),
+    ("AdaptiveMaxPooling3D", read::<AdaptiveMaxPooling3D>),
+    ("AveragePooling1D", read::<AveragePooling1D>),
+    ("AveragePooling2D", read::<AveragePooling2D>),
+    ("AveragePooling3D", read::<AveragePooling3D>),
     ("Conv1D", read::<Conv1D>),
     ("Conv2D", read::<Conv2D>),
     ("Conv3D", read::<Conv3D>),
     ("Dense", read::<Dense>),
     ("Dropout", read::<Dropout>),
     ("Flatten", read::<Flatten>),
+    ("GlobalAveragePooling1D", read::<GlobalAveragePooling1D>),
+    ("GlobalAveragePooling2D", read::<GlobalAveragePooling2D>),
+    ("GlobalAveragePooling3D", read::<GlobalAveragePooling3D>),
+    ("GlobalMaxPooling1D", read::<GlobalMaxPooling1D>),
+    ("GlobalMaxPooling2D", read::<GlobalMaxPooling2D>),
+    ("GlobalMaxPooling3D", read::<GlobalMaxPooling3D>),
+    ("MaxPooling1D", read::<MaxPooling1D>),
+    ("MaxPooling2D", read::<MaxPooling2D>),
+    ("MaxPooling3D", read::<MaxPooling3D>),
     ("Reshape", read::<Reshape>),
 ];
 

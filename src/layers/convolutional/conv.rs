@@ -279,7 +279,7 @@ impl<const R: usize> Layer for Conv<R> {
             let want = format!("a divisor of the {channels} channels of the input");
             return Err(Error::arg("groups", want, self.groups));
         }
-        geometry::check_weight("kernel", &self.kernel_shape(channels))?;
+        geometry::check_len("kernel", &self.kernel_shape(channels))?;
         let (size, strides, dilation) = (self.kernel_size, self.strides, self.dilation_rate);
         let out = geometry::out_sizes(space, size, strides, dilation, &self.padding)?;
         if let Some(image) = geometry::all_known(space) {
