@@ -4,6 +4,7 @@ mod args;
 pub mod convolutional;
 pub mod core;
 pub mod geometry;
+pub mod ops;
 pub mod pooling;
 pub mod regularization;
 pub mod reshaping;
