@@ -10,7 +10,10 @@ pub mod regularization;
 pub mod reshaping;
 
 pub use args::{DataFormat, Sizes};
-pub use convolutional::{Conv1D, Conv2D, Conv3D};
+pub use convolutional::{
+    Conv1D, Conv1DTranspose, Conv2D, Conv2DTranspose, Conv3D, Conv3DTranspose, DepthwiseConv1D,
+    DepthwiseConv2D, SeparableConv1D, SeparableConv2D,
+};
 pub use core::{Activation, Dense};
 pub use geometry::Padding;
 pub use pooling::{
@@ -54,9 +57,14 @@ const TABLE: &[(&str, Reader)] = &[
     ("AveragePooling2D", read::<AveragePooling2D>),
     ("AveragePooling3D", read::<AveragePooling3D>),
     ("Conv1D", read::<Conv1D>),
+    ("Conv1DTranspose", read::<Conv1DTranspose>),
     ("Conv2D", read::<Conv2D>),
+    ("Conv2DTranspose", read::<Conv2DTranspose>),
     ("Conv3D", read::<Conv3D>),
+    ("Conv3DTranspose", read::<Conv3DTranspose>),
     ("Dense", read::<Dense>),
+    ("DepthwiseConv1D", read::<DepthwiseConv1D>),
+    ("DepthwiseConv2D", read::<DepthwiseConv2D>),
     ("Dropout", read::<Dropout>),
     ("Flatten", read::<Flatten>),
     ("GlobalAveragePooling1D", read::<GlobalAveragePooling1D>),
@@ -69,6 +77,8 @@ const TABLE: &[(&str, Reader)] = &[
     ("MaxPooling2D", read::<MaxPooling2D>),
     ("MaxPooling3D", read::<MaxPooling3D>),
     ("Reshape", read::<Reshape>),
+    ("SeparableConv1D", read::<SeparableConv1D>),
+    ("SeparableConv2D", read::<SeparableConv2D>),
 ];
 
 /// The layer of this class with these arguments; `None` if the class is not known.
