@@ -148,6 +148,11 @@ impl Args {
         }
     }
 
+    /// All that is left.
+    pub fn into_config(self) -> Config {
+        self.0
+    }
+
     pub fn contains(&self, key: &str) -> bool {
         self.0.contains_key(key)
     }
