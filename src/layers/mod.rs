@@ -1,6 +1,7 @@
 //! Keras's layers, one file each, in Keras's folders.
 
 pub mod core;
+pub mod ops;
 pub mod regularization;
 pub mod reshaping;
 
