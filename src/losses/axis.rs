@@ -8,7 +8,7 @@ use crate::tensor::View;
 
 /// The lanes of a batch along one axis: lane `r` has `n` elements, `inner` apart.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Lanes {
+pub(crate) struct Lanes {
     pub n: usize,
     pub inner: usize,
     pub count: usize,
@@ -55,7 +55,7 @@ fn place(axis: i64, rank: usize) -> usize {
 }
 
 /// Shape of the values when this axis is summed away.
-pub(super) fn without_axis(batch: usize, shape: &[usize], axis: i64) -> Dims {
+pub(crate) fn without_axis(batch: usize, shape: &[usize], axis: i64) -> Dims {
     let gone = place(axis, shape.len());
     let mut dims = Dims::from([batch]);
     let rest = shape.iter().enumerate().filter(|(i, _)| *i != gone);
@@ -64,7 +64,7 @@ pub(super) fn without_axis(batch: usize, shape: &[usize], axis: i64) -> Dims {
 }
 
 /// The axis must be one of a sample's.
-pub(super) fn check_axis(axis: i64, y_pred: &Shape) -> Result<()> {
+pub(crate) fn check_axis(axis: i64, y_pred: &Shape) -> Result<()> {
     let rank = y_pred.rank() as i64;
     if rank > 0 && ((1..=rank).contains(&axis) || (-rank..0).contains(&axis)) {
         Ok(())

@@ -4,7 +4,7 @@
 //! mask and reduction, the gradient of `sum_r coef[r] * value[r]`.
 
 mod arguments;
-mod axis;
+pub(crate) mod axis;
 mod binary_crossentropy;
 mod binary_focal_crossentropy;
 mod categorical_crossentropy;
@@ -42,7 +42,7 @@ pub use regression::{
     MeanSquaredLogarithmicError,
 };
 pub use sparse_categorical_crossentropy::SparseCategoricalCrossentropy;
-pub use table::{deserialize, from_config, function, get, serialize};
+pub use table::{deserialize, from_config, function, function_name, get, serialize};
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -193,7 +193,7 @@ pub fn same_shape(y_true: &Shape, y_pred: &Shape) -> Result<()> {
 }
 
 /// Targets must be class ids: the shape of the output without its last axis, or with a last axis of 1.
-fn class_ids(y_true: &Shape, y_pred: &Shape) -> Result<()> {
+pub(crate) fn class_ids(y_true: &Shape, y_pred: &Shape) -> Result<()> {
     let rank = y_pred.rank();
     let front = |s: &Shape| Shape::from(s.dims()[..rank.saturating_sub(1)].to_vec());
     let fits = match y_true.rank() {

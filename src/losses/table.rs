@@ -188,3 +188,8 @@ pub fn serialize(loss: &dyn Loss) -> Value {
     }
     json!({"module": null, "class_name": class, "config": config, "registered_name": format!("Custom>{class}")})
 }
+
+/// Keras's name of the function of this class.
+pub fn function_name(class: &str) -> Option<&'static str> {
+    TABLE.iter().find(|row| row.0 == class).map(|row| row.1)
+}

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::compile::Compiled;
-use super::measure::{Mean, Measure, measures, spread};
+use super::measure::{Mean, Measure, coefficients, mask_values, measures, metric_weights};
 use super::update::{self, UpdatePlan};
 use crate::activation::Activation;
 use crate::error::{Error, Result};
@@ -36,6 +36,8 @@ pub struct Trainer {
     dw: Buffer,
     coef: Vec<Float>,
     values: Vec<Float>,
+    keep: Vec<bool>,
+    metric_weights: Vec<Float>,
     probabilities: Vec<Float>,
     /// Gradient of an earlier output that is the same value.
     earlier: Vec<Float>,
@@ -108,7 +110,7 @@ impl Trainer {
         let weighted = compiled
             .weighted_metrics
             .resolve("weighted_metrics", &names)?;
-        let mut outputs = Vec::with_capacity(n);
+        let (mut outputs, mut measured) = (Vec::with_capacity(n), Vec::with_capacity(n));
         for (i, target) in targets.iter().enumerate() {
             let (target, name) = (Shape::from(*target), names[i].clone());
             let shape = graph.values[graph.outputs[i]].clone();
@@ -131,14 +133,19 @@ impl Trainer {
                 }
             }
             let metrics = measures(metrics[i], weighted[i], &target, &shape, &prefix)?;
+            measured.push(metrics);
             outputs.push(Output {
                 loss,
                 weight: weights[i].copied().unwrap_or(1.0),
                 head,
-                metrics,
+                metrics: Vec::new(),
                 total: Mean::default(),
                 name,
             });
+        }
+        name_measures(&mut measured);
+        for (output, metrics) in outputs.iter_mut().zip(measured) {
+            output.metrics = metrics;
         }
         Ok(Trainer {
             update: UpdatePlan::new(&graph),
@@ -151,6 +158,8 @@ impl Trainer {
             infer: Workspace::default(),
             coef: Vec::new(),
             values: Vec::new(),
+            keep: Vec::new(),
+            metric_weights: Vec::new(),
             probabilities: Vec::new(),
             earlier: Vec::new(),
             total: Mean::default(),
@@ -187,15 +196,22 @@ impl Trainer {
         Ok(())
     }
 
-    /// Number of weights of one sample at each output: for weights by position.
-    pub fn positions(&self, output: usize, x_dims: &[Dims]) -> Result<usize> {
+    /// Number of weights of one sample at each output, for weights by position; `None` where the loss judges samples together and
+    /// can weigh none.
+    pub fn positions(&self, output: usize, x_dims: &[Dims]) -> Result<Option<usize>> {
         let plan = Plan::new(&self.graph, x_dims, Mode::Infer)?;
-        let dims = &plan.dims[plan.outputs[output]];
-        Ok(match &self.outputs[output].loss {
-            Some(loss) => loss.positions(dims),
-            None => dims.without_last(),
-        }
-        .numel())
+        let dims = plan.dims[plan.outputs[output]];
+        let Some(loss) = &self.outputs[output].loss else {
+            return Ok(Some(dims.without_last().numel()));
+        };
+        // A batch of a size that is no axis: do the values begin with it?
+        const ODD: usize = 1_000_003;
+        let shape = loss.values_shape(ODD, &self.targets[output], &dims);
+        Ok(match shape.first() {
+            None => Some(1),
+            Some(&ODD) => Some(loss.values_shape(1, &self.targets[output], &dims).numel()),
+            Some(_) => None,
+        })
     }
 
     /// Rough number of multiplications of a step, for deciding about threads.
@@ -326,6 +342,8 @@ impl Trainer {
             outputs,
             coef,
             values,
+            keep,
+            metric_weights: room,
             probabilities,
             earlier,
             targets,
@@ -346,19 +364,16 @@ impl Trainer {
         };
         let y_pred = pass.output(i, ws);
         let sample_weight = batch.weights.get(i).copied();
+        let mask = pass.output_mask(i, ws).map(|m| m.data);
         let mut value = 0.0;
         if let Some(loss) = loss {
-            let value_dims = pass.plan.dims[pass.plan.outputs[i]];
-            let n = loss.positions(&value_dims).numel() * batch.size;
-            values.resize(n, 0.0);
+            let dims = pass.plan.dims[pass.plan.outputs[i]];
+            let shape = loss.values_shape(batch.size, &targets[i], &dims);
+            values.resize(shape.numel(), 0.0);
             loss.values(y_true, y_pred, values);
-            coef.resize(n, 1.0);
-            spread(sample_weight, batch.size, coef);
-            let mask = pass
-                .output_mask(i, ws)
-                .map(|m| m.data)
-                .filter(|m| m.len() == n);
-            loss.reduction().coefficients(coef, mask);
+            let masked = mask_values(loss.as_ref(), mask, y_true, values, keep);
+            let keep = masked.then_some(&keep[..]);
+            coefficients(loss.reduction(), &shape, sample_weight, keep, coef);
             value = coef
                 .iter()
                 .zip(&*values)
@@ -384,11 +399,10 @@ impl Trainer {
                 } else {
                     None
                 };
-                measure.metric.update(
-                    y_true,
-                    y_pred,
-                    weight.filter(|w| w.len() == batch.size || w.len() == rows),
-                );
+                let weight = weight.filter(|w| w.len() == batch.size || w.len() == rows);
+                let mask = mask.filter(|m| measure.metric.masked() && rows % m.len().max(1) == 0);
+                let weight = metric_weights(weight, mask, rows, room);
+                measure.metric.update(y_true, y_pred, weight);
             }
         }
         if let Some(scale) = scale
@@ -434,8 +448,11 @@ impl Trainer {
                 .filter(|o| o.loss.is_some())
                 .for_each(|o| add(&format!("{}_loss", o.name), o.total.get()));
         }
-        for measure in self.outputs.iter().flat_map(|o| &o.metrics) {
-            add(&measure.name, measure.metric.result());
+        for weighted in [false, true] {
+            let all = self.outputs.iter().flat_map(|o| &o.metrics);
+            for measure in all.filter(|m| m.weighted == weighted) {
+                add(&measure.name, measure.metric.result());
+            }
         }
     }
 
