@@ -49,7 +49,7 @@ pub mod prelude;
 pub mod random;
 pub mod regularizer;
 #[allow(dead_code)] // The formats are there before all that uses them.
-mod saving;
+pub mod saving;
 pub mod shape;
 pub mod tensor;
 pub mod testing;

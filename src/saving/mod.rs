@@ -1,9 +1,22 @@
-//! Files of models, and the formats beneath them.
+//! Keras's files, read and written: `.keras` archives, `.weights.h5`, whole-model `.h5`, JSON architectures; and `safetensors`.
 //!
-//! The formats know nothing of models: [`archive`] (zip), [`hdf5`], [`safetensors`]; [`source`] and [`number`] are what they
-//! share with `data::npy`, [`atomic`] is how files come to be. Whatever they read may be hostile.
+//! A file is data, never code: classes come from a closed table (and the caller's [`Registry`]), sizes are checked before
+//! anything is allocated, nothing points out of the file, and writes replace a file whole or not at all.
 
-#[cfg(feature = "keras")]
-pub(crate) mod hdf5;
-pub(crate) mod number;
-pub(crate) mod source;
+mod archive;
+mod dialect;
+mod hdf5;
+mod legacy;
+mod load;
+mod number;
+mod optimizer;
+mod paths;
+mod read_compiled;
+mod read_config;
+mod registry;
+mod save;
+mod source;
+mod write_config;
+
+pub use load::{Loader, load_model};
+pub use registry::Registry;
