@@ -37,6 +37,12 @@ impl Lanes {
         }
     }
 
+    /// The lane of element `i`.
+    #[inline(always)]
+    pub fn of(&self, i: usize) -> usize {
+        i / (self.inner * self.n) * self.inner + i % self.inner
+    }
+
     /// Where the elements of lane `r` are.
     #[inline(always)]
     pub fn at(&self, r: usize) -> impl Iterator<Item = usize> + Clone + use<> {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::arguments::{identity, loss};
 use super::axis::{Lanes, check_axis, without_axis};
 use super::elementwise::{mean_grad, mean_values};
-use super::{Loss, check_each, check_smoothing, clip, inside, log, same_shape};
+use super::{Loss, check_each, check_smoothing, clip, has_logits, inside, log, same_shape};
 use crate::activation::Activation;
 use crate::error::Result;
 use crate::float::Float;
@@ -122,7 +122,6 @@ impl Loss for BinaryCrossentropy {
     }
 
     fn on_logits(&self, last: &Activation) -> Option<Arc<dyn Loss>> {
-        (*last == Activation::Sigmoid && !self.from_logits)
-            .then(|| Arc::new(self.clone().from_logits(true)) as _)
+        has_logits(last).then(|| Arc::new(self.clone().from_logits(true)) as _)
     }
 }

@@ -9,9 +9,11 @@ use std::sync::Arc;
 use super::arguments::{identity, loss};
 use super::axis::{Lanes, check_axis, without_axis};
 use super::binary_crossentropy::{check_probabilities, smoothed};
+use super::categorical_crossentropy::log_sum_exp;
 use super::elementwise::{mean_grad, mean_values};
-use super::{Loss, check_number, check_smoothing, clip, inside, log, same_shape};
+use super::{Loss, Reduction, check_number, check_smoothing, clip, inside, log, same_shape};
 use crate::activation::Activation;
+use crate::config::Config;
 use crate::error::Result;
 use crate::float::Float;
 use crate::kernels::math;
@@ -145,8 +147,103 @@ impl Loss for BinaryFocalCrossentropy {
     }
 
     fn on_logits(&self, last: &Activation) -> Option<Arc<dyn Loss>> {
-        (*last == Activation::Sigmoid && !self.from_logits)
-            .then(|| Arc::new(self.clone().from_logits(true)) as _)
+        if self.from_logits {
+            // The predictions are taken as logits as they are.
+            return None;
+        }
+        match last {
+            Activation::Sigmoid => Some(Arc::new(self.clone().from_logits(true))),
+            Activation::Softmax => Some(Arc::new(OverSoftmax(self.clone()))),
+            _ => None,
+        }
+    }
+}
+
+/// The loss of a model that ends in a softmax, from its logits `z`: Keras takes the factor `(1 - p_t)^gamma` from the
+/// probabilities `p`, and the cross-entropy from `z` as if it came before a sigmoid. With `a_j` the slope in `p_j` of the first and
+/// `b_j` that in `z_j` of the second, `dz_j = p_j (a_j - sum_k a_k p_k) + b_j`.
+#[derive(Clone, Debug)]
+struct OverSoftmax(BinaryFocalCrossentropy);
+
+impl OverSoftmax {
+    /// Calls `f(i, t, z, p)` for every element, `p` being the softmax of its row.
+    fn each(
+        &self,
+        y_true: View<'_>,
+        y_pred: View<'_>,
+        mut f: impl FnMut(usize, Float, Float, Float),
+    ) {
+        let (target, n) = (smoothed(self.0.label_smoothing), y_pred.cols());
+        for (r, z) in y_pred.data.chunks_exact(n).enumerate() {
+            let lse = log_sum_exp(z, 0..n);
+            for (j, &z) in z.iter().enumerate() {
+                let i = r * n + j;
+                f(
+                    i,
+                    target(y_true.data[i]),
+                    z,
+                    math::exp_nonpositive::<false>(z - lse),
+                );
+            }
+        }
+    }
+}
+
+impl Loss for OverSoftmax {
+    fn class_name(&self) -> &'static str {
+        self.0.class_name()
+    }
+
+    fn config(&self) -> Config {
+        self.0.config()
+    }
+
+    fn reduction(&self) -> Reduction {
+        self.0.reduction
+    }
+
+    fn check(&self, y_true: &Shape, y_pred: &Shape) -> Result<()> {
+        self.0.check(y_true, y_pred)
+    }
+
+    fn values_shape(&self, batch: usize, y_true: &[usize], y_pred: &[usize]) -> Dims {
+        self.0.values_shape(batch, y_true, y_pred)
+    }
+
+    fn values(&self, y_true: View<'_>, y_pred: View<'_>, out: &mut [Float]) {
+        let (gamma, lanes) = (self.0.gamma as Float, Lanes::new(y_pred, self.0.axis));
+        out.fill(0.0);
+        self.each(y_true, y_pred, |i, t, z, p| {
+            let p_t = t * p + (1.0 - t) * (1.0 - p);
+            let bce = math::softplus::<false>(z) - z * t;
+            let value = self.0.weight(t) * power(1.0 - p_t, gamma).0 * bce;
+            out[lanes.of(i)] += value / lanes.n as Float;
+        });
+    }
+
+    fn grad(&self, y_true: View<'_>, y_pred: View<'_>, coef: &[Float], dy: ViewMut<'_>) {
+        let (gamma, lanes) = (self.0.gamma as Float, Lanes::new(y_pred, self.0.axis));
+        let n = y_pred.cols();
+        let slopes = |i: usize, t: Float, z: Float, p: Float| {
+            let coef = coef[lanes.of(i)] / lanes.n as Float * self.0.weight(t);
+            let (focus, slope) = power(1.0 - (t * p + (1.0 - t) * (1.0 - p)), gamma);
+            let bce = math::softplus::<false>(z) - z * t;
+            let a = -coef * slope * (2.0 * t - 1.0) * bce;
+            (a, coef * focus * (math::sigmoid::<false>(z) - t))
+        };
+        let dy = dy.data;
+        self.each(y_true, y_pred, |i, t, z, p| {
+            dy[i] = slopes(i, t, z, p).0 * p
+        });
+        // The elements of a row hold a_j p_j; their sum is what every element of the row subtracts, times its p.
+        let mut row = (usize::MAX, 0.0);
+        self.each(y_true, y_pred, |i, t, z, p| {
+            if row.0 != i / n {
+                row = (i / n, dy[i / n * n..][..n].iter().sum());
+            }
+            let (a, b) = slopes(i, t, z, p);
+            dy[i] = p * (a - row.1) + b;
+        });
     }
 }
 
@@ -170,7 +267,12 @@ mod tests {
                 check_loss(&loss.clone().axis(1), &t, &[3, 2], &p, &[3, 2]);
                 let loss = loss.label_smoothing(0.1).from_logits(true);
                 check_loss(&loss, &t, &[3], &z, &[3]);
-                check_loss(&loss.axis(1), &t, &[3, 2], &z, &[3, 2]);
+                check_loss(&loss.clone().axis(1), &t, &[3, 2], &z, &[3, 2]);
+                let loss = loss.from_logits(false);
+                for axis in [-1, 1] {
+                    let softmax = loss.clone().axis(axis).on_logits(&Activation::Softmax);
+                    check_loss(softmax.unwrap().as_ref(), &t, &[3, 2], &z, &[3, 2]);
+                }
             }
         }
     }

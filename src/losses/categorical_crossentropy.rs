@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::arguments::{identity, loss};
 use super::axis::{Lanes, check_axis, without_axis};
-use super::{Loss, check_each, check_smoothing, clip, inside, log, same_shape};
+use super::{Loss, check_each, check_smoothing, clip, has_logits, inside, log, same_shape};
 use crate::activation::Activation;
 use crate::error::{Error, Result};
 use crate::float::Float;
@@ -153,7 +153,6 @@ impl Loss for CategoricalCrossentropy {
     }
 
     fn on_logits(&self, last: &Activation) -> Option<Arc<dyn Loss>> {
-        (*last == Activation::Softmax && !self.from_logits)
-            .then(|| Arc::new(self.clone().from_logits(true)) as _)
+        has_logits(last).then(|| Arc::new(self.clone().from_logits(true)) as _)
     }
 }

@@ -237,6 +237,12 @@ fn check_each(y_true: View<'_>, want: &str, good: impl Fn(Float) -> bool) -> Res
     }
 }
 
+/// Whether this is an activation behind which Keras's cross-entropies take the logits. It is sigmoid and softmax for all of them,
+/// whether they belong together or not, and whatever `from_logits` says.
+fn has_logits(last: &Activation) -> bool {
+    matches!(last, Activation::Sigmoid | Activation::Softmax)
+}
+
 fn check_number(arg: &str, value: f64, want: &str, good: impl Fn(f64) -> bool) -> Result<()> {
     if value.is_finite() && good(value) {
         Ok(())

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::arguments::{identity, loss};
-use super::{Loss, check_each, class_ids, clip, inside, log};
+use super::{Loss, check_each, class_ids, clip, has_logits, inside, log};
 use crate::activation::Activation;
 use crate::error::{Error, Result};
 use crate::float::Float;
@@ -135,7 +135,6 @@ impl Loss for SparseCategoricalCrossentropy {
     }
 
     fn on_logits(&self, last: &Activation) -> Option<Arc<dyn Loss>> {
-        (*last == Activation::Softmax && !self.from_logits)
-            .then(|| Arc::new(self.clone().from_logits(true)) as _)
+        has_logits(last).then(|| Arc::new(self.clone().from_logits(true)) as _)
     }
 }

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::*;
 use crate::config::{Config, from_config as parse};
-use crate::envelope::{Object, envelope};
+use crate::envelope::{Object, custom, envelope};
 
 /// Reads a loss of one class.
 type Reader = fn(&str, &Config) -> Result<Arc<dyn Loss>>;
@@ -186,7 +186,7 @@ pub fn serialize(loss: &dyn Loss) -> Value {
     if TABLE.iter().any(|row| row.0 == class) {
         return envelope("keras.losses", class, config);
     }
-    json!({"module": null, "class_name": class, "config": config, "registered_name": format!("Custom>{class}")})
+    custom(class, config)
 }
 
 /// Keras's name of the function of this class.

@@ -1,8 +1,10 @@
 //! Metrics that are the mean of a function of target and prediction.
 
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use super::{Metric, described, same_shape, weight_at};
+use crate::activation::Activation;
 use crate::config::Config;
 use crate::error::Result;
 use crate::float::Float;
@@ -35,6 +37,38 @@ pub trait Function: Debug + Send + Sync {
     fn mask(&self, _y_true: View<'_>, _values: &[Float], _keep: &mut [bool]) -> bool {
         false
     }
+
+    /// As [`Loss::on_logits`].
+    fn on_logits(&self, _last: &Activation) -> Option<Arc<dyn Function>> {
+        None
+    }
+}
+
+/// A loss as a function.
+#[derive(Clone, Debug)]
+pub(super) struct OfLoss(pub Arc<dyn Loss>);
+
+impl Function for OfLoss {
+    fn check(&self, y_true: &Shape, y_pred: &Shape) -> Result<()> {
+        self.0.check(y_true, y_pred)
+    }
+
+    fn values_shape(&self, batch: usize, y_true: &[usize], y_pred: &[usize]) -> Dims {
+        self.0.values_shape(batch, y_true, y_pred)
+    }
+
+    fn values(&self, y_true: View<'_>, y_pred: View<'_>, out: &mut [Float]) {
+        self.0.values(y_true, y_pred, out);
+    }
+
+    fn mask(&self, y_true: View<'_>, values: &[Float], keep: &mut [bool]) -> bool {
+        self.0.mask(y_true, values, keep)
+    }
+
+    fn on_logits(&self, last: &Activation) -> Option<Arc<dyn Function>> {
+        let loss = self.0.on_logits(last)?;
+        Some(Arc::new(OfLoss(loss)))
+    }
 }
 
 impl<L: Loss> Function for L {
@@ -52,6 +86,11 @@ impl<L: Loss> Function for L {
 
     fn mask(&self, y_true: View<'_>, values: &[Float], keep: &mut [bool]) -> bool {
         Loss::mask(self, y_true, values, keep)
+    }
+
+    fn on_logits(&self, last: &Activation) -> Option<Arc<dyn Function>> {
+        let loss = Loss::on_logits(self, last)?;
+        Some(Arc::new(OfLoss(loss)))
     }
 }
 
@@ -86,6 +125,8 @@ pub trait MeanClass: Function + Clone + Default + 'static {
 pub struct MeanMetric<F> {
     name: String,
     pub(super) function: F,
+    /// The function that takes its place before the last activation.
+    on_logits: Option<Arc<dyn Function>>,
     mean: Average,
 }
 
@@ -100,6 +141,7 @@ impl<F: MeanClass> MeanMetric<F> {
         MeanMetric {
             name: F::NAME.into(),
             function,
+            on_logits: None,
             mean: Average::default(),
         }
     }
@@ -148,12 +190,25 @@ impl<F: MeanClass> Metric for MeanMetric<F> {
         F::MASKED
     }
 
+    fn on_logits(&self, last: &Activation) -> Option<Box<dyn Metric>> {
+        let on_logits = Some(self.function.on_logits(last)?);
+        Some(Box::new(MeanMetric {
+            on_logits,
+            mean: Average::default(),
+            ..self.clone()
+        }))
+    }
+
     fn reset(&mut self) {
         self.mean.reset();
     }
 
     fn update(&mut self, y_true: View<'_>, y_pred: View<'_>, weight: Option<&[Float]>) {
-        self.mean.add(&self.function, y_true, y_pred, weight);
+        let function = match &self.on_logits {
+            Some(function) => function.as_ref(),
+            None => &self.function,
+        };
+        self.mean.add(function, y_true, y_pred, weight);
     }
 
     fn result(&self) -> f64 {
@@ -162,6 +217,7 @@ impl<F: MeanClass> Metric for MeanMetric<F> {
 
     fn fresh(&self) -> Box<dyn Metric> {
         Box::new(MeanMetric {
+            on_logits: None,
             mean: Average::default(),
             ..self.clone()
         })

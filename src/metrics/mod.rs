@@ -53,6 +53,7 @@ use std::fmt::Debug;
 
 use serde_json::Value;
 
+use crate::activation::Activation;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::float::Float;
@@ -88,6 +89,11 @@ pub trait Metric: Debug + Send + Sync {
     /// sample weights of a weighted metric. Keras does so for metrics that are the mean of a function.
     fn masked(&self) -> bool {
         false
+    }
+
+    /// The same metric on what came before this last activation; see [`Loss::on_logits`](crate::losses::Loss::on_logits).
+    fn on_logits(&self, _last: &Activation) -> Option<Box<dyn Metric>> {
+        None
     }
 
     /// Forgets everything.

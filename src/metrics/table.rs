@@ -1,11 +1,11 @@
 //! Metrics by name and from configurations.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::wrapper::MeanMetricWrapper;
 use super::*;
 use crate::config::Config;
-use crate::envelope::{Object, envelope};
+use crate::envelope::{Object, custom, envelope};
 use crate::layer::default_name;
 use crate::losses;
 
@@ -268,5 +268,5 @@ pub fn serialize(metric: &dyn Metric) -> Value {
     if TABLE.iter().any(|row| row.0 == class) {
         return envelope("keras.metrics", class, config);
     }
-    json!({"module": null, "class_name": class, "config": config, "registered_name": format!("Custom>{class}")})
+    custom(class, config)
 }

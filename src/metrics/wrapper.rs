@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::mean_metric::Average;
+use super::mean_metric::{Average, OfLoss};
 use super::{Function, MeanClass, Metric, accuracy, correlation, described};
+use crate::activation::Activation;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::float::Float;
 use crate::losses::{self, Loss};
-use crate::shape::{Dims, Shape};
+use crate::shape::Shape;
 use crate::tensor::View;
 
 /// The mean of a function of target and prediction. [Keras](https://keras.io/api/metrics/reduction_metrics/)
@@ -63,28 +64,6 @@ impl<F: Fn(&[Float], &[Float]) -> Float + Send + Sync> Function for Rows<F> {
         for (r, (p, out)) in rows.zip(out).enumerate() {
             *out = (self.f)(&y_true.data[r * cols..][..cols], p);
         }
-    }
-}
-
-/// A loss as a function.
-#[derive(Clone, Debug)]
-struct Of(Arc<dyn Loss>);
-
-impl Function for Of {
-    fn check(&self, y_true: &Shape, y_pred: &Shape) -> Result<()> {
-        self.0.check(y_true, y_pred)
-    }
-
-    fn values_shape(&self, batch: usize, y_true: &[usize], y_pred: &[usize]) -> Dims {
-        self.0.values_shape(batch, y_true, y_pred)
-    }
-
-    fn values(&self, y_true: View<'_>, y_pred: View<'_>, out: &mut [Float]) {
-        self.0.values(y_true, y_pred, out);
-    }
-
-    fn mask(&self, y_true: View<'_>, values: &[Float], keep: &mut [bool]) -> bool {
-        self.0.mask(y_true, values, keep)
     }
 }
 
@@ -143,7 +122,7 @@ impl MeanMetricWrapper {
             Some(name) => envelope(name),
             None => losses::serialize(loss.as_ref()),
         };
-        Self::with(name, fn_, arguments, Arc::new(Of(loss)))
+        Self::with(name, fn_, arguments, Arc::new(OfLoss(loss)))
     }
 
     fn with(name: String, fn_: Value, arguments: Config, function: Arc<dyn Function>) -> Self {
@@ -227,6 +206,15 @@ impl Metric for MeanMetricWrapper {
 
     fn masked(&self) -> bool {
         true
+    }
+
+    fn on_logits(&self, last: &Activation) -> Option<Box<dyn Metric>> {
+        let function = self.function.on_logits(last)?;
+        Some(Box::new(MeanMetricWrapper {
+            function,
+            mean: Average::default(),
+            ..self.clone()
+        }))
     }
 
     fn reset(&mut self) {

@@ -12,6 +12,8 @@ use crate::tensor::View;
 pub(super) struct Measure {
     pub metric: Box<dyn Metric>,
     pub weighted: bool,
+    /// Whether it takes what comes before the last activation.
+    pub on_logits: bool,
     pub name: String,
     /// The output's name in front, where there are several outputs.
     prefix: String,
@@ -135,6 +137,7 @@ pub(super) fn measures(
             prefix: prefix.into(),
             metric,
             weighted,
+            on_logits: false,
         })
     })
     .collect()

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::compile::Compiled;
-use super::measure::{Mean, Measure, coefficients, mask_values, measures, metric_weights};
+use super::measure::{Mean, measures, name_measures};
+use super::output::{Output, Room};
 use super::update::{self, UpdatePlan};
-use crate::activation::Activation;
 use crate::error::{Error, Result};
 use crate::float::Float;
 use crate::graph::Graph;
@@ -16,8 +16,7 @@ use crate::graph::workspace::Workspace;
 use crate::kernels::elementwise;
 use crate::kernels::memory::Buffer;
 use crate::kernels::parallel::Par;
-use crate::layer::{Mode, View, ViewMut};
-use crate::losses::Loss;
+use crate::layer::{Mode, View};
 use crate::models::Model;
 use crate::shape::{Dims, Shape};
 
@@ -34,27 +33,8 @@ pub struct Trainer {
     train: Workspace,
     infer: Workspace,
     dw: Buffer,
-    coef: Vec<Float>,
-    values: Vec<Float>,
-    keep: Vec<bool>,
-    metric_weights: Vec<Float>,
-    probabilities: Vec<Float>,
-    /// Gradient of an earlier output that is the same value.
-    earlier: Vec<Float>,
+    room: Room,
     total: Mean,
-}
-
-/// What is measured at one output.
-#[derive(Debug)]
-struct Output {
-    /// `None`: nothing is minimised here.
-    loss: Option<Arc<dyn Loss>>,
-    weight: f64,
-    /// The activation that was cut off.
-    head: Option<Activation>,
-    metrics: Vec<Measure>,
-    total: Mean,
-    name: String,
 }
 
 /// A batch, one slice an input, target and (optional) weight of a target.
@@ -119,29 +99,20 @@ impl Trainer {
             } else {
                 String::new()
             };
-            let (mut loss, mut head) = (losses[i].cloned(), None);
-            if let Some(plain) = &loss {
-                plain
-                    .check(&target, &shape)
-                    .map_err(|e| e.owned_by(plain.class_name()))?;
-                let cut = graph
-                    .with_logits(i)
-                    .and_then(|(cut, head)| plain.on_logits(&head).map(|loss| (cut, head, loss)));
-                if let Some((cut, activation, on_logits)) = cut {
-                    graph = cut;
-                    (loss, head) = (Some(on_logits), Some(activation));
-                }
+            let loss = losses[i].cloned();
+            if let Some(loss) = &loss {
+                loss.check(&target, &shape)
+                    .map_err(|e| e.owned_by(loss.class_name()))?;
             }
-            let metrics = measures(metrics[i], weighted[i], &target, &shape, &prefix)?;
-            measured.push(metrics);
-            outputs.push(Output {
-                loss,
-                weight: weights[i].copied().unwrap_or(1.0),
-                head,
-                metrics: Vec::new(),
-                total: Mean::default(),
-                name,
-            });
+            measured.push(measures(metrics[i], weighted[i], &target, &shape, &prefix)?);
+            let weight = weights[i].copied().unwrap_or(1.0);
+            let mut output = Output::new(loss, weight, name);
+            if let Some((cut, head)) = graph.with_logits(i)
+                && output.cut(head, &mut measured[i])
+            {
+                graph = cut;
+            }
+            outputs.push(output);
         }
         name_measures(&mut measured);
         for (output, metrics) in outputs.iter_mut().zip(measured) {
@@ -156,12 +127,7 @@ impl Trainer {
             plans: Vec::new(),
             train: Workspace::default(),
             infer: Workspace::default(),
-            coef: Vec::new(),
-            values: Vec::new(),
-            keep: Vec::new(),
-            metric_weights: Vec::new(),
-            probabilities: Vec::new(),
-            earlier: Vec::new(),
+            room: Room::default(),
             total: Mean::default(),
         })
     }
@@ -338,120 +304,43 @@ impl Trainer {
         batch: &Batch<'_>,
         scale: Option<f64>,
     ) -> f64 {
-        let Trainer {
-            outputs,
-            coef,
-            values,
-            keep,
-            metric_weights: room,
-            probabilities,
-            earlier,
-            targets,
-            ..
-        } = self;
-        let Output {
-            loss,
-            weight,
-            head,
-            metrics,
-            total,
-            ..
-        } = &mut outputs[i];
+        let (output, room) = (&mut self.outputs[i], &mut self.room);
         let y_true = View {
             data: batch.y[i],
-            shape: &targets[i],
+            shape: &self.targets[i],
             batch: batch.size,
         };
-        let y_pred = pass.output(i, ws);
-        let sample_weight = batch.weights.get(i).copied();
+        let weight = batch.weights.get(i).copied();
         let mask = pass.output_mask(i, ws).map(|m| m.data);
-        let mut value = 0.0;
-        if let Some(loss) = loss {
-            let dims = pass.plan.dims[pass.plan.outputs[i]];
-            let shape = loss.values_shape(batch.size, &targets[i], &dims);
-            values.resize(shape.numel(), 0.0);
-            loss.values(y_true, y_pred, values);
-            let masked = mask_values(loss.as_ref(), mask, y_true, values, keep);
-            let keep = masked.then_some(&keep[..]);
-            coefficients(loss.reduction(), &shape, sample_weight, keep, coef);
-            value = coef
-                .iter()
-                .zip(&*values)
-                .map(|(c, v)| f64::from(*c) * f64::from(*v))
-                .sum();
-            total.add(value, batch.size);
-        }
-        if !metrics.is_empty() {
-            let rows = y_pred.rows();
-            let data = match head {
-                Some(head) => {
-                    probabilities.clear();
-                    probabilities.extend_from_slice(y_pred.data);
-                    head.apply(probabilities, y_pred.cols());
-                    &probabilities[..]
-                }
-                None => y_pred.data,
-            };
-            let y_pred = View { data, ..y_pred };
-            for measure in metrics {
-                let weight = if measure.weighted {
-                    sample_weight
-                } else {
-                    None
-                };
-                let weight = weight.filter(|w| w.len() == batch.size || w.len() == rows);
-                let mask = mask.filter(|m| measure.metric.masked() && rows % m.len().max(1) == 0);
-                let weight = metric_weights(weight, mask, rows, room);
-                measure.metric.update(y_true, y_pred, weight);
-            }
-        }
+        let y_pred = pass.output(i, ws);
+        output.activate(y_pred, room);
+        let value = output.loss(y_true, y_pred, mask, weight, room);
+        output.update_metrics(y_true, y_pred, mask, weight, room);
         if let Some(scale) = scale
-            && let Some((y_pred, dy)) = pass.output_grad(i, ws)
+            && let Some((y_pred, mut dy)) = pass.output_grad(i, ws)
         {
             // A value that is an output twice gets both gradients.
             let again = pass.plan.outputs[..i].contains(&pass.plan.outputs[i]);
-            let Some(loss) = loss else {
-                if !again {
-                    dy.data.fill(0.0);
-                }
-                return 0.0;
-            };
-            earlier.clear();
-            if again {
-                earlier.extend_from_slice(dy.data);
-            }
-            let factor = (*weight * scale) as Float;
-            if factor != 1.0 {
-                elementwise::scale(factor, coef);
-            }
-            loss.grad(
-                y_true,
-                y_pred,
-                coef,
-                ViewMut {
-                    data: &mut *dy.data,
-                    shape: dy.shape,
-                    batch: dy.batch,
-                },
-            );
-            elementwise::add(earlier, &mut dy.data[..earlier.len()]);
+            output.grad(y_true, y_pred, scale, again, &mut dy, room);
         }
-        value * *weight
+        value
     }
 
-    /// Adds `(name, value)` of the loss and every metric, in Keras's order.
-    pub fn results(&self, mut add: impl FnMut(&str, f64)) {
-        add("loss", self.total.get());
+    /// Adds `(name, value, values)` of the loss and every metric, in Keras's order; `values` is empty but for metrics that have
+    /// several.
+    pub fn results(&self, mut add: impl FnMut(&str, f64, &[f64])) {
+        add("loss", self.total.get(), &[]);
         if self.outputs.len() > 1 {
             self.outputs
                 .iter()
                 .filter(|o| o.loss.is_some())
-                .for_each(|o| add(&format!("{}_loss", o.name), o.total.get()));
+                .for_each(|o| add(&format!("{}_loss", o.name), o.total.get(), &[]));
         }
         for weighted in [false, true] {
             let all = self.outputs.iter().flat_map(|o| &o.metrics);
             for measure in all.filter(|m| m.weighted == weighted) {
-                add(&measure.name, measure.metric.result());
+                let metric = &measure.metric;
+                add(&measure.name, metric.result(), &metric.results());
             }
         }
     }
