@@ -20,8 +20,8 @@ pub use crate::losses::{
     Reduction, SparseCategoricalCrossentropy,
 };
 pub use crate::metrics::{
-    AUC, Accuracy, Auc, BinaryAccuracy, CategoricalAccuracy, F1Score, Metric, Precision, Recall,
-    RootMeanSquaredError, SparseCategoricalAccuracy,
+    AUC, Accuracy, Auc, BinaryAccuracy, CategoricalAccuracy, F1Score, Metric, MetricExt, Precision,
+    Recall, RootMeanSquaredError, SparseCategoricalAccuracy,
 };
 pub use crate::models::{Input, Inputs, KerasTensor, LayerCall, Model, Sequential};
 pub use crate::optimizers::{Adam, AdamW, Optimizer, OptimizerExt, RMSprop, RmsProp, SGD, Sgd};

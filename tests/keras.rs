@@ -403,8 +403,9 @@ fn train(case: &Case, model: &mut Model, x: &[ArrayD<f32>]) -> Result<(), String
     if let Some(w) = &weights {
         fit = fit.sample_weight(arrays(w));
     }
-    if doc["class_weight"].is_object() {
-        return Err("class weights are not there yet".into());
+    if let Some(classes) = doc["class_weight"].as_object() {
+        let weight = |(class, w): (&String, &Value)| (class.parse().unwrap(), w.as_f64().unwrap());
+        fit = fit.class_weight(classes.iter().map(weight).collect::<Vec<(i64, f64)>>());
     }
     let got = model.fit(arrays(x), arrays(&y), fit).map_err(text)?;
     for (name, want) in doc["history"].as_object().unwrap() {
