@@ -53,6 +53,7 @@ pub mod random;
 pub mod regularizer;
 #[allow(dead_code)] // The formats are there before all that uses them.
 pub mod saving;
+pub mod schedule;
 pub mod shape;
 pub mod tensor;
 pub mod testing;

@@ -19,6 +19,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("initializer", 3),
     ("regularizer", 3),
     ("constraint", 3),
+    ("schedule", 3),
     ("layer", 4),
     ("losses", 4),
     ("layers", 5),
