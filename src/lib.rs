@@ -48,6 +48,7 @@ pub mod losses;
 pub mod metrics;
 pub mod models;
 pub mod optimizers;
+pub mod pattern;
 pub mod prelude;
 pub mod random;
 pub mod regularizer;

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 const FLOORS: &[(&str, u32)] = &[
     ("error", 0),
     ("float", 0),
+    ("pattern", 1),
     ("shape", 1),
     ("config", 1),
     ("envelope", 2),

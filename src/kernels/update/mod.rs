@@ -345,14 +345,14 @@ mod tests {
         }
         for i in 0..n {
             assert!(
-                (f64::from(w[i]) - w64[i]).abs() < 2e-6,
+                (f64::from(w[i]) - w64[i]).abs() < 2e-6 * (1.0 + w64[i].abs()),
                 "w[{i}]: {} {}",
                 w[i],
                 w64[i]
             );
             for (s, slot) in s.iter().enumerate() {
                 assert!(
-                    (f64::from(slot[i]) - s64[i][s]).abs() < 1e-6,
+                    (f64::from(slot[i]) - s64[i][s]).abs() < 1e-6 * (1.0 + s64[i][s].abs()),
                     "slot {s}[{i}]"
                 );
             }
