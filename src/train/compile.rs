@@ -265,7 +265,7 @@ impl Model {
         let compiled = self.compiled.as_mut().ok_or(Error::NotCompiled {
             call: "set_learning_rate",
         })?;
-        compiled.state.learning_rate = rate;
+        compiled.state.learning_rate = f64::from(rate as f32);
         Ok(())
     }
 }

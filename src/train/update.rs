@@ -29,11 +29,11 @@ pub struct OptimizerState {
 }
 
 impl OptimizerState {
-    /// Before the first step.
+    /// Before the first step. The rate is kept with the precision it has in Keras and in files.
     pub fn new(learning_rate: f64) -> Self {
         OptimizerState {
             steps: 0,
-            learning_rate,
+            learning_rate: f64::from(learning_rate as f32),
             slots: Vec::new(),
             average: None,
             accumulated: None,
