@@ -241,19 +241,7 @@ impl Model {
 
     /// Name of every weight, `layer/weight`, in the order of [`get_weights`](Self::get_weights).
     pub fn weight_names(&self) -> Vec<String> {
-        self.graph
-            .vars
-            .iter()
-            .map(|v| self.weight_name(v))
-            .collect()
-    }
-
-    fn weight_name(&self, var: &Var) -> String {
-        let layer = &self.graph.entries[var.entry].name;
-        match var.weight.group.as_str() {
-            "" => format!("{layer}/{}", var.weight.name),
-            group => format!("{layer}/{group}/{}", var.weight.name),
-        }
+        self.graph.vars.iter().map(|v| self.graph.path(v)).collect()
     }
 
     /// Sets every weight, in the order of [`get_weights`](Self::get_weights).
@@ -274,7 +262,7 @@ impl Model {
             let (data, shape) = given.flat()?;
             if shape[..] != var.weight.shape[..] {
                 return Err(Error::shape(var.weight.shape, format!("{shape:?}"))
-                    .owned_by(&self.weight_name(var)));
+                    .owned_by(&self.graph.path(var)));
             }
             new.var_mut(var).copy_from_slice(&data);
         }

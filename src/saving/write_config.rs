@@ -11,7 +11,7 @@ use crate::layers;
 use crate::losses;
 use crate::metrics::{self, Metric};
 use crate::models::spec::{Block, CallSite, Chain, Form, Input, Net, Source, Spec, block_names};
-use crate::optimizers::Optimizer;
+use crate::optimizers;
 use crate::shape::Shape;
 use crate::train::compile::{Compiled, PerOutput};
 
@@ -222,7 +222,7 @@ fn batch_shape(batch: Option<usize>, shape: &Shape) -> Value {
 /// Keras's `compile_config`.
 pub(super) fn write_compiled(compiled: &Compiled) -> Value {
     json!({
-        "optimizer": write_optimizer(compiled.optimizer.as_ref()),
+        "optimizer": optimizers::serialize(compiled.optimizer.as_ref()),
         "loss": per_output(&compiled.losses, &|l| losses::serialize(l.as_ref())),
         "loss_weights": compiled.loss_weights.as_ref().map(|w| per_output(w, &|w| json!(w))),
         "metrics": write_metrics(&compiled.metrics),
@@ -231,14 +231,6 @@ pub(super) fn write_compiled(compiled: &Compiled) -> Value {
         "steps_per_execution": 1,
         "jit_compile": false,
     })
-}
-
-pub(super) fn write_optimizer(optimizer: &dyn Optimizer) -> Value {
-    envelope(
-        "keras.optimizers",
-        optimizer.class_name(),
-        Value::Object(optimizer.config()),
-    )
 }
 
 fn write_metrics(all: &PerOutput<Vec<Box<dyn Metric>>>) -> Value {

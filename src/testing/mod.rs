@@ -5,6 +5,8 @@
 
 mod laws;
 mod losses;
+mod optimizers;
 
 pub use laws::check_layer;
 pub use losses::check_loss;
+pub use optimizers::check_optimizer;
