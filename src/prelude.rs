@@ -6,7 +6,10 @@ pub use crate::callbacks::{
 pub use crate::data::{Dataset, datasets};
 pub use crate::error::{Error, Result};
 pub use crate::layer::{Layer, LayerExt, LayerRef};
-pub use crate::layers::{Activation, Dense, Dropout, Flatten, Reshape};
+pub use crate::layers::{
+    Activation, Add, Average, Concatenate, DataFormat, Dense, Dot, Dropout, Flatten, Maximum,
+    Minimum, Multiply, Reshape, Subtract,
+};
 pub use crate::losses::{
     BinaryCrossentropy, CategoricalCrossentropy, Loss, MeanAbsoluteError, MeanSquaredError,
     Reduction, SparseCategoricalCrossentropy,

@@ -1,11 +1,15 @@
 //! Keras's layers, one file each, in Keras's folders.
 
+mod args;
 pub mod core;
+pub mod merging;
 pub mod ops;
 pub mod regularization;
 pub mod reshaping;
 
+pub use args::DataFormat;
 pub use core::{Activation, Dense};
+pub use merging::{Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract};
 pub use regularization::Dropout;
 pub use reshaping::{Flatten, Reshape};
 
@@ -30,10 +34,18 @@ fn read<L: Layer + DeserializeOwned + 'static>(
 /// The table of layers by Keras's class name: one line each.
 const TABLE: &[(&str, Reader)] = &[
     ("Activation", read::<Activation>),
+    ("Add", read::<Add>),
+    ("Average", read::<Average>),
+    ("Concatenate", read::<Concatenate>),
     ("Dense", read::<Dense>),
+    ("Dot", read::<Dot>),
     ("Dropout", read::<Dropout>),
     ("Flatten", read::<Flatten>),
+    ("Maximum", read::<Maximum>),
+    ("Minimum", read::<Minimum>),
+    ("Multiply", read::<Multiply>),
     ("Reshape", read::<Reshape>),
+    ("Subtract", read::<Subtract>),
 ];
 
 /// The layer of this class with these arguments; `None` if the class is not known.
