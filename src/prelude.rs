@@ -21,6 +21,7 @@ pub use crate::metrics::{
 pub use crate::models::{Input, Inputs, KerasTensor, LayerCall, Model, Sequential};
 pub use crate::optimizers::{Adam, AdamW, Optimizer, OptimizerExt, RMSprop, RmsProp, SGD, Sgd};
 pub use crate::random::{Seed, set_random_seed};
+pub use crate::saving;
 pub use crate::shape::Shape;
 pub use crate::train::compile::Compile;
 pub use crate::train::evaluate::Evaluate;

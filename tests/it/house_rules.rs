@@ -28,6 +28,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("models", 7),
     ("train", 7),
     ("callbacks", 7),
+    ("saving", 8),
     ("testing", 8),
     ("prelude", 9),
     ("lib", 9),
