@@ -7,8 +7,9 @@ pub use crate::data::{Dataset, datasets};
 pub use crate::error::{Error, Result};
 pub use crate::layer::{Layer, LayerExt, LayerRef};
 pub use crate::layers::{
-    Activation, Add, Average, Concatenate, DataFormat, Dense, Dot, Dropout, Flatten, Maximum,
-    Minimum, Multiply, Reshape, Subtract,
+    Activation, Add, Average, BatchNormalization, Concatenate, DataFormat, Dense, Dot, Dropout,
+    Flatten, GroupNormalization, LayerNormalization, Maximum, Minimum, Multiply, RMSNormalization,
+    RenormClipping, Reshape, SpectralNormalization, Subtract, UnitNormalization,
 };
 pub use crate::losses::{
     BinaryCrossentropy, CategoricalCrossentropy, Loss, MeanAbsoluteError, MeanSquaredError,

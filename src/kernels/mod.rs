@@ -6,6 +6,8 @@ pub mod elementwise;
 pub mod gemm;
 pub mod math;
 pub mod memory;
+pub mod norm_columns;
+pub mod norm_rows;
 pub mod parallel;
 pub mod permute;
 pub mod pointwise;

@@ -2,14 +2,20 @@
 
 mod args;
 pub mod core;
+mod inner;
 pub mod merging;
+pub mod normalization;
 pub mod ops;
 pub mod regularization;
 pub mod reshaping;
 
-pub use args::DataFormat;
+pub use args::{Axes, DataFormat};
 pub use core::{Activation, Dense};
 pub use merging::{Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract};
+pub use normalization::{
+    BatchNormalization, GroupNormalization, LayerNormalization, RMSNormalization, RenormClipping,
+    SpectralNormalization, UnitNormalization,
+};
 pub use regularization::Dropout;
 pub use reshaping::{Flatten, Reshape};
 
@@ -36,16 +42,22 @@ const TABLE: &[(&str, Reader)] = &[
     ("Activation", read::<Activation>),
     ("Add", read::<Add>),
     ("Average", read::<Average>),
+    ("BatchNormalization", read::<BatchNormalization>),
     ("Concatenate", read::<Concatenate>),
     ("Dense", read::<Dense>),
     ("Dot", read::<Dot>),
     ("Dropout", read::<Dropout>),
     ("Flatten", read::<Flatten>),
+    ("GroupNormalization", read::<GroupNormalization>),
+    ("LayerNormalization", read::<LayerNormalization>),
     ("Maximum", read::<Maximum>),
     ("Minimum", read::<Minimum>),
     ("Multiply", read::<Multiply>),
+    ("RMSNormalization", read::<RMSNormalization>),
     ("Reshape", read::<Reshape>),
+    ("SpectralNormalization", read::<SpectralNormalization>),
     ("Subtract", read::<Subtract>),
+    ("UnitNormalization", read::<UnitNormalization>),
 ];
 
 /// The layer of this class with these arguments; `None` if the class is not known.

@@ -78,17 +78,23 @@ fn walk(
 fn layer_groups(graph: &Graph, vars: Range<usize>, path: &str, name: &str) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     for var in vars {
-        let path = match graph.vars[var].weight.group.as_str() {
-            "" => path.to_string(),
-            group => format!("{path}/{group}"),
-        };
-        match groups.iter_mut().find(|g| g.path == path) {
-            Some(group) => group.vars.push(var),
-            None => groups.push(Group {
-                path,
-                name: name.to_string(),
-                vars: vec![var],
-            }),
+        let weight = &graph.vars[var].weight;
+        for group in [Some(&weight.group), weight.also.as_ref()]
+            .into_iter()
+            .flatten()
+        {
+            let path = match group.as_str() {
+                "" => path.to_string(),
+                group => format!("{path}/{group}"),
+            };
+            match groups.iter_mut().find(|g| g.path == path) {
+                Some(group) => group.vars.push(var),
+                None => groups.push(Group {
+                    path,
+                    name: name.to_string(),
+                    vars: vec![var],
+                }),
+            }
         }
     }
     groups
