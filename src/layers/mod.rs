@@ -2,7 +2,9 @@
 
 mod args;
 pub mod core;
+mod equation;
 mod inner;
+mod layout;
 pub mod merging;
 pub mod normalization;
 pub mod ops;

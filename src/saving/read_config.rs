@@ -303,8 +303,11 @@ impl Reader<'_> {
                 ));
             }
         };
-        check_dtype(config.remove("dtype").as_ref(), &name)?;
         let module = object.get("module").and_then(Value::as_str);
+        // To an operation the type is an argument like others (`cast`).
+        if !module.is_some_and(|m| m.starts_with("keras.src.ops")) {
+            check_dtype(config.remove("dtype").as_ref(), &name)?;
+        }
         let registered = object.get("registered_name").and_then(Value::as_str);
         super::dialect::retire(class, module.is_none(), &mut config);
         let layer = match self.own(class, registered, module, &config, &name)? {
@@ -673,7 +676,9 @@ impl Node {
                     let tensor = history(&value["config"]["keras_history"], owner)?;
                     Ok(self.tensor(tensor))
                 }
-                Some("__slice__" | "__ellipsis__") => Ok(Arg::Value(value.clone())),
+                Some("__slice__" | "__ellipsis__" | "__numpy__" | "__tensor__") => {
+                    Ok(Arg::Value(value.clone()))
+                }
                 Some("__tuple__") => self.arg(&value["config"]["value"], owner),
                 _ => Err(problem(
                     owner,

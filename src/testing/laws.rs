@@ -42,7 +42,12 @@ pub fn check_layer(layer: impl Layer, inputs: &[Shape]) {
 /// # Panics
 /// If a law is broken.
 pub fn check_masked_layer(layer: impl Layer, inputs: &[Shape], masks: &[Option<Shape>]) {
-    let harness = Harness::new(&layer, inputs, masks);
+    check_dyn(&layer, inputs, masks);
+}
+
+/// [`check_masked_layer`] for a layer behind a pointer.
+pub(crate) fn check_dyn(layer: &dyn Layer, inputs: &[Shape], masks: &[Option<Shape>]) {
+    let harness = Harness::new(layer, inputs, masks);
     harness.check_config();
     harness.check_shapes(inputs);
     harness.check_gradients();
@@ -323,7 +328,11 @@ impl<'a> Harness<'a> {
 
     fn check_config(&self) {
         let (class, config) = (self.layer.class_name(), self.layer.config());
-        let Some(again) = crate::layers::from_config(class, &config) else {
+        let read = match self.layer.module().starts_with("keras.src.ops") {
+            true => crate::layers::ops::from_config,
+            false => crate::layers::from_config,
+        };
+        let Some(again) = read(class, &config) else {
             return;
         };
         let again = again
@@ -336,7 +345,7 @@ impl<'a> Harness<'a> {
         );
         let mut unknown = config.clone();
         unknown.insert("no_such_argument".into(), true.into());
-        let refused = crate::layers::from_config(class, &unknown).is_some_and(|r| r.is_err());
+        let refused = read(class, &unknown).is_some_and(|r| r.is_err());
         assert!(refused, "{}: an unknown argument is accepted", self.name());
     }
 
@@ -453,12 +462,8 @@ impl<'a> Harness<'a> {
         let run = self.forward(&self.x, &self.w, BATCH, Mode::Train);
         let a = self.backward(&self.x, &run, &self.dy, 0.0, Accum::Add, (true, true));
         let b = self.backward(&self.x, &run, &self.dy, 0.0, Accum::Add, (true, true));
-        assert_eq!(
-            (a.dx, a.dw),
-            (b.dx, b.dw),
-            "{}: two backward calls differ",
-            self.name()
-        );
+        let same = a.dw == b.dw && (a.dx == b.dx || !self.layer.contract().differentiable);
+        assert!(same, "{}: two backward calls differ", self.name());
     }
 
     fn check_optional_gradients(&self) {

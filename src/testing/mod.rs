@@ -8,5 +8,7 @@ pub(crate) mod apply;
 mod laws;
 mod losses;
 
+#[cfg(test)]
+pub(crate) use laws::check_dyn;
 pub use laws::{check_layer, check_masked_layer};
 pub use losses::check_loss;

@@ -11,7 +11,6 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::layout::Layout;
 use super::renorm::RenormClipping;
 use super::{check_epsilon, ones};
 use crate::config::{Config, to_config};
@@ -26,6 +25,7 @@ use crate::layer::{
     Weights,
 };
 use crate::layers::args::{Axes, one_input, sample_axis, yes, zeros};
+use crate::layers::layout::Layout;
 use crate::regularizer::Regularizer;
 use crate::shape::{Dims, Shape};
 

@@ -8,7 +8,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::layout::Layout;
 use super::{check_epsilon, ones};
 use crate::config::{Config, to_config};
 use crate::constraint::Constraint;
@@ -19,6 +18,7 @@ use crate::kernels::elementwise::{add, dot, mul, scale, sum};
 use crate::kernels::norm_columns;
 use crate::layer::{Backward, Buffers, Contract, Forward, Layer, Len, MaskRule, Par, Weight};
 use crate::layers::args::{Axes, one_input, sample_axis, yes, zeros};
+use crate::layers::layout::Layout;
 use crate::regularizer::Regularizer;
 use crate::shape::{Dims, Shape};
 

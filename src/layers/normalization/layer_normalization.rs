@@ -7,7 +7,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::layout::Layout;
 use super::{check_epsilon, ones, weight_shape};
 use crate::config::{Config, to_config};
 use crate::constraint::Constraint;
@@ -17,6 +16,7 @@ use crate::initializer::Initializer;
 use crate::kernels::norm_rows::{self, Rule};
 use crate::layer::{Backward, Buffers, Contract, Forward, Layer, Len, MaskRule, Weight};
 use crate::layers::args::{Axes, one_input, yes, zeros};
+use crate::layers::layout::Layout;
 use crate::regularizer::Regularizer;
 use crate::shape::{Dims, Shape};
 

@@ -3,7 +3,6 @@
 mod batch_normalization;
 mod group_normalization;
 mod layer_normalization;
-mod layout;
 mod renorm;
 mod rms_normalization;
 mod spectral_normalization;

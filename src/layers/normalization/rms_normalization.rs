@@ -4,7 +4,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::layout::Layout;
 use super::{check_epsilon, ones, weight_shape};
 use crate::config::{Config, to_config};
 use crate::error::Result;
@@ -12,6 +11,7 @@ use crate::float::Float;
 use crate::kernels::norm_rows::{self, Rule};
 use crate::layer::{Backward, Buffers, Contract, Forward, Layer, Len, Weight};
 use crate::layers::args::{Axes, one_input};
+use crate::layers::layout::Layout;
 use crate::shape::{Dims, Shape};
 
 /// Divides each sample by its root mean square over an axis or axes, and multiplies by a learned `scale`.

@@ -4,13 +4,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::layout::Layout;
 use crate::config::{Config, to_config};
 use crate::error::Result;
 use crate::float::Float;
 use crate::kernels::elementwise::{add_scaled, dot, scale};
 use crate::layer::{Backward, Buffers, Contract, Forward, Layer, Len, MaskRule, Par};
 use crate::layers::args::{Axes, one_input};
+use crate::layers::layout::Layout;
 use crate::shape::{Dims, Shape};
 
 /// Keras's bound: vectors of a smaller norm are not blown up further.

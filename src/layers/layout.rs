@@ -8,7 +8,7 @@ use crate::shape::MAX_RANK;
 
 /// A sample as a matrix whose columns are the normalised axes: as it lies where these are the last ones, else permuted.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Layout {
+pub(crate) struct Layout {
     /// The other axes, then the normalised ones, both in their order.
     order: [usize; MAX_RANK],
     rank: usize,
@@ -23,7 +23,7 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    pub(super) fn new(axes: AxisSet, shape: &[usize]) -> Self {
+    pub(crate) fn new(axes: AxisSet, shape: &[usize]) -> Self {
         let (mut order, mut sizes, mut at) = ([0; MAX_RANK], [1; MAX_RANK], 0);
         let (mut rows, mut cols) = (1, 1);
         for last in [false, true] {
@@ -47,13 +47,13 @@ impl Layout {
     }
 
     /// Scratch for `n` permuted arrays; nothing where nothing moves.
-    pub(super) fn scratch(&self, n: usize) -> Vec<Len> {
+    pub(crate) fn scratch(&self, n: usize) -> Vec<Len> {
         let size = if self.plain { 0 } else { self.rows * self.cols };
         vec![Len::PerSample(size); n]
     }
 
     /// `x` as the matrix: itself, or a copy in `scratch`.
-    pub(super) fn enter<'a>(
+    pub(crate) fn enter<'a>(
         &self,
         x: &'a [Float],
         shape: &[usize],
@@ -68,7 +68,7 @@ impl Layout {
     }
 
     /// Back from the matrix to the axes of the sample.
-    pub(super) fn leave(&self, matrix: &[Float], y: &mut [Float], par: Par) {
+    pub(crate) fn leave(&self, matrix: &[Float], y: &mut [Float], par: Par) {
         let mut back = [0; MAX_RANK];
         for (at, &axis) in self.order[..self.rank].iter().enumerate() {
             back[axis] = at;
