@@ -180,7 +180,12 @@ impl Equation {
             let mut found: Option<Option<usize>> = None;
             let open = label >= ELLIPSIS;
             for (term, dims) in self.terms.iter().zip(inputs) {
-                for (_, &n) in term.labels().iter().zip(*dims).filter(|(l, _)| **l == label) {
+                for (_, &n) in term
+                    .labels()
+                    .iter()
+                    .zip(*dims)
+                    .filter(|(l, _)| **l == label)
+                {
                     found = Some(match (found, n) {
                         (None, n) => n,
                         (Some(Some(1)), n) | (Some(n), Some(1)) if open => n,

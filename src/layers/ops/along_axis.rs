@@ -159,7 +159,8 @@ impl Rule {
         par.for_each_rows(dy, cols, |first, dy| {
             let part = first * cols..first * cols + dy.len();
             match self {
-                Rule::Activation(activation) => activation.grad(&at[part], &[], dy, cols),
+                Rule::Activation(f) if f.reads() == Reads::Input => f.grad(&[], &at[part], dy, cols),
+                Rule::Activation(f) => f.grad(&at[part], &[], dy, cols),
                 Rule::Cumsum => dy.chunks_exact_mut(cols).for_each(|row| {
                     let mut sum = 0.0;
                     row.iter_mut().rev().for_each(|d| {

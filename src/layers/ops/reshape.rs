@@ -106,7 +106,11 @@ impl Rule {
                     match (set.map(|set| set.has(axis)), size) {
                         (Some(true), None | Some(1)) | (None, Some(1)) => {}
                         (Some(true), Some(_)) => {
-                            return Err(Error::arg("axis", "axes of size 1", format!("an axis of {x}")));
+                            return Err(Error::arg(
+                                "axis",
+                                "axes of size 1",
+                                format!("an axis of {x}"),
+                            ));
                         }
                         (None, None) => {
                             let want = "the axes to squeeze, because not all sizes are known";
