@@ -44,15 +44,21 @@ pub(crate) fn input_of_rank<'a>(inputs: &'a [Shape], rank: usize, axes: &str) ->
     }
 }
 
-/// The shape, unless it has more axes than a sample may have.
-pub(crate) fn checked_rank(shape: Shape) -> Result<Shape> {
-    if shape.rank() <= MAX_RANK {
-        Ok(shape)
-    } else {
+/// The shape, unless it has more axes than a sample may have, or more elements than can be counted.
+pub(crate) fn checked(shape: Shape) -> Result<Shape> {
+    if shape.rank() > MAX_RANK {
         let want = format!("at most {} axes with the batch", MAX_RANK + 1);
-        Err(Error::shape(want, shape))
+        return Err(Error::shape(want, shape));
+    }
+    let product = |n: usize, d: &Option<usize>| n.checked_mul(d.unwrap_or(1));
+    match shape.dims().iter().try_fold(1, product) {
+        Some(n) if n <= MOST_ELEMENTS => Ok(shape),
+        _ => Err(Error::shape("a size that fits memory", shape)),
     }
 }
+
+/// Largest number of elements of a sample.
+const MOST_ELEMENTS: usize = isize::MAX as usize / 64;
 
 /// The axis (of a sample) that `axis` means among the axes with the batch, of which there are `rank + 1`: negative ones count
 /// from the end. The batch axis is an error.
@@ -70,89 +76,6 @@ pub(crate) fn sample_axis(arg: &str, axis: i64, rank: usize) -> Result<usize> {
             format!("an axis of {axes} other than the batch"),
             axis,
         )),
-    }
-}
-
-/// One axis or several, counted as Keras counts: with the batch, negative ones from the end.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum Axes {
-    /// One.
-    One(i64),
-    /// A list of them.
-    Many(Vec<i64>),
-}
-
-impl Default for Axes {
-    fn default() -> Self {
-        Axes::One(-1)
-    }
-}
-
-impl From<i64> for Axes {
-    fn from(axis: i64) -> Self {
-        Axes::One(axis)
-    }
-}
-
-impl From<Vec<i64>> for Axes {
-    fn from(axes: Vec<i64>) -> Self {
-        Axes::Many(axes)
-    }
-}
-
-impl<const N: usize> From<[i64; N]> for Axes {
-    fn from(axes: [i64; N]) -> Self {
-        Axes::Many(axes.into())
-    }
-}
-
-impl Axes {
-    /// As they were given.
-    pub(crate) fn list(&self) -> &[i64] {
-        match self {
-            Axes::One(axis) => std::slice::from_ref(axis),
-            Axes::Many(axes) => axes,
-        }
-    }
-
-    /// The axes of a sample of this rank that are meant: at least one, none twice, and not the batch.
-    pub(crate) fn of_sample(&self, arg: &str, rank: usize) -> Result<AxisSet> {
-        let mut set = AxisSet::default();
-        for &axis in self.list() {
-            let at = sample_axis(arg, axis, rank)?;
-            if set.has(at) {
-                return Err(Error::arg(
-                    arg,
-                    "axes that differ",
-                    format!("{:?}", self.list()),
-                ));
-            }
-            set.add(at);
-        }
-        match set.is_empty() {
-            true => Err(Error::arg(arg, "at least one axis", "none")),
-            false => Ok(set),
-        }
-    }
-}
-
-/// Axes of a sample.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct AxisSet(u8);
-
-impl AxisSet {
-    pub(crate) fn add(&mut self, axis: usize) {
-        debug_assert!(axis <= MAX_RANK);
-        self.0 |= 1 << axis;
-    }
-
-    pub(crate) fn has(self, axis: usize) -> bool {
-        self.0 >> axis & 1 == 1
-    }
-
-    pub(crate) fn is_empty(self) -> bool {
-        self.0 == 0
     }
 }
 
@@ -251,6 +174,59 @@ impl<'de, const N: usize> Deserialize<'de> for Sizes<N> {
     }
 }
 
+/// What is added or taken away at both ends of `N` axes: `[before, after]` for each; one number is for both ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Borders<const N: usize>(pub(crate) [[usize; 2]; N]);
+
+impl<const N: usize> From<usize> for Borders<N> {
+    fn from(n: usize) -> Self {
+        Borders([[n; 2]; N])
+    }
+}
+
+impl<const N: usize> From<[usize; N]> for Borders<N> {
+    fn from(ends: [usize; N]) -> Self {
+        Borders(ends.map(|n| [n; 2]))
+    }
+}
+
+impl<const N: usize> From<[[usize; 2]; N]> for Borders<N> {
+    fn from(ends: [[usize; 2]; N]) -> Self {
+        Borders(ends)
+    }
+}
+
+impl<const N: usize> From<[(usize, usize); N]> for Borders<N> {
+    fn from(ends: [(usize, usize); N]) -> Self {
+        Borders(ends.map(|(before, after)| [before, after]))
+    }
+}
+
+impl<const N: usize> Serialize for Borders<N> {
+    fn serialize<S: Serializer>(&self, s: S) -> std::result::Result<S::Ok, S::Error> {
+        self.0[..].serialize(s)
+    }
+}
+
+impl<'de, const N: usize> Deserialize<'de> for Borders<N> {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> std::result::Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Form {
+            One(usize),
+            All(Vec<Sizes<2>>),
+        }
+        let want = || format!("expected a size, or a list of {N} sizes or pairs of sizes");
+        match Form::deserialize(d).map_err(|_| D::Error::custom(want()))? {
+            Form::One(n) => Ok(n.into()),
+            Form::All(all) => match <[Sizes<2>; N]>::try_from(all) {
+                Ok(ends) => Ok(Borders(ends.map(|e| e.0))),
+                Err(_) => Err(D::Error::custom(want())),
+            },
+        }
+    }
+}
+
 /// The `quantization_config` of a file: only null can be read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct NotQuantized;
@@ -285,18 +261,6 @@ mod tests {
     }
 
     #[test]
-    fn axes_are_one_or_several() {
-        let axes = |text: &str| from_str::<Axes>(text).unwrap().of_sample("axis", 3);
-        let set = axes("[1, -1]").unwrap();
-        assert!(set.has(0) && !set.has(1) && set.has(2));
-        assert_eq!(axes("-1").unwrap(), axes("3").unwrap());
-        for bad in ["[]", "[1, 1]", "[1, -3]", "0", "[4]"] {
-            assert!(axes(bad).is_err(), "{bad}");
-        }
-        assert_eq!(to_string(&Axes::from([1, 2])).unwrap(), "[1,2]");
-    }
-
-    #[test]
     fn sizes_are_a_number_or_a_list() {
         assert_eq!(from_str::<Sizes<2>>("3").unwrap(), Sizes([3, 3]));
         assert_eq!(from_str::<Sizes<3>>("[1, 2, 3]").unwrap(), Sizes([1, 2, 3]));
@@ -304,6 +268,29 @@ mod tests {
             assert!(from_str::<Sizes<3>>(bad).is_err(), "{bad}");
         }
         assert_eq!(to_string(&Sizes([1, 2])).unwrap(), "[1,2]");
+    }
+
+    #[test]
+    fn borders_are_numbers_or_pairs() {
+        let read = from_str::<Borders<2>>;
+        assert_eq!(read("3").unwrap(), 3.into());
+        assert_eq!(read("[1, 2]").unwrap(), Borders([[1, 1], [2, 2]]));
+        assert_eq!(read("[[1, 2], 3]").unwrap(), Borders([[1, 2], [3, 3]]));
+        for bad in ["[1]", "[[1, 2, 3], 1]", "-1", "[[1, -2], 0]", "null"] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+        assert_eq!(
+            to_string(&Borders([[1, 2], [3, 4]])).unwrap(),
+            "[[1,2],[3,4]]"
+        );
+    }
+
+    #[test]
+    fn shapes_beyond_measure_are_refused() {
+        assert!(checked([1; 7].into()).is_ok());
+        assert!(checked([1; 8].into()).is_err());
+        assert!(checked([usize::MAX].into()).is_err());
+        assert!(checked(vec![Some(usize::MAX), None, Some(2)].into()).is_err());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use crate::float::Float;
 use crate::kernels::permute::permute;
 use crate::layer::{Len, Par};
-use crate::layers::args::AxisSet;
+use crate::layers::axes::AxisSet;
 use crate::shape::MAX_RANK;
 
 /// A sample as a matrix whose columns are the normalised axes: as it lies where these are the last ones, else permuted.
@@ -80,7 +80,7 @@ impl Layout {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::layers::args::Axes;
+    use crate::layers::axes::Axes;
 
     #[test]
     fn there_and_back() {

@@ -24,7 +24,8 @@ use crate::layer::{
     Backward, Buffers, Contract, Forward, Layer, Len, Mask, MaskRule, Mode, Slices, View, Weight,
     Weights,
 };
-use crate::layers::args::{Axes, one_input, sample_axis, yes, zeros};
+use crate::layers::args::{one_input, sample_axis, yes, zeros};
+use crate::layers::axes::Axes;
 use crate::layers::layout::Layout;
 use crate::regularizer::Regularizer;
 use crate::shape::{Dims, Shape};

@@ -16,7 +16,7 @@ pub use rms_normalization::RMSNormalization;
 pub use spectral_normalization::SpectralNormalization;
 pub use unit_normalization::UnitNormalization;
 
-use super::args::Axes;
+use super::axes::Axes;
 use crate::error::{Error, Result};
 use crate::initializer::Initializer;
 use crate::shape::{Dims, Shape};

@@ -10,7 +10,8 @@ use crate::error::Result;
 use crate::float::Float;
 use crate::kernels::norm_rows::{self, Rule};
 use crate::layer::{Backward, Buffers, Contract, Forward, Layer, Len, Weight};
-use crate::layers::args::{Axes, one_input};
+use crate::layers::args::one_input;
+use crate::layers::axes::Axes;
 use crate::layers::layout::Layout;
 use crate::shape::{Dims, Shape};
 

@@ -9,7 +9,8 @@ use crate::error::Result;
 use crate::float::Float;
 use crate::kernels::elementwise::{add_scaled, dot, scale};
 use crate::layer::{Backward, Buffers, Contract, Forward, Layer, Len, MaskRule, Par};
-use crate::layers::args::{Axes, one_input};
+use crate::layers::args::one_input;
+use crate::layers::axes::Axes;
 use crate::layers::layout::Layout;
 use crate::shape::{Dims, Shape};
 

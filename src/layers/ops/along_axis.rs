@@ -11,7 +11,8 @@ use crate::error::{Error, Result};
 use crate::float::Float;
 use crate::kernels::elementwise::{add_scaled, dot, scale};
 use crate::layer::{Backward, Bound, Buffers, Call, Contract, Forward, Layer, Par};
-use crate::layers::args::{Axes, one_input};
+use crate::layers::args::one_input;
+use crate::layers::axes::Axes;
 use crate::layers::layout::Layout;
 use crate::shape::{Dims, Shape};
 
@@ -159,7 +160,9 @@ impl Rule {
         par.for_each_rows(dy, cols, |first, dy| {
             let part = first * cols..first * cols + dy.len();
             match self {
-                Rule::Activation(f) if f.reads() == Reads::Input => f.grad(&[], &at[part], dy, cols),
+                Rule::Activation(f) if f.reads() == Reads::Input => {
+                    f.grad(&[], &at[part], dy, cols)
+                }
                 Rule::Activation(f) => f.grad(&at[part], &[], dy, cols),
                 Rule::Cumsum => dy.chunks_exact_mut(cols).for_each(|row| {
                     let mut sum = 0.0;

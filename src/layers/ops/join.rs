@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::float::Float;
 use crate::layer::{Backward, Bound, Call, Contract, Forward, Layer};
-use crate::layers::args::{checked_rank, one_input, sample_axis};
+use crate::layers::args::{checked, one_input, sample_axis};
 use crate::shape::Shape;
 
 /// `concatenate`, or `stack` along a new axis.
@@ -84,7 +84,7 @@ impl Layer for Join {
         if self.stack {
             dims.insert(axis, Some(inputs.len()));
         }
-        checked_rank(dims.into())
+        checked(dims.into())
     }
 
     fn contract(&self) -> Contract {

@@ -5,7 +5,7 @@ use super::operand::one_tensor;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::layer::{Backward, Bound, Call, Contract, Forward, Layer};
-use crate::layers::args::{checked_rank, one_input, sample_axis};
+use crate::layers::args::{checked, one_input, sample_axis};
 use crate::shape::Shape;
 
 /// The operation.
@@ -41,7 +41,7 @@ impl Layer for OneHot {
         let axis = sample_axis("axis", self.axis, x.rank() + 1)?;
         let mut dims = x.dims().to_vec();
         dims.insert(axis, Some(self.num_classes));
-        checked_rank(dims.into())
+        checked(dims.into())
     }
 
     fn contract(&self) -> Contract {

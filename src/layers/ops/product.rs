@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::float::Float;
 use crate::kernels::einsum::einsum;
 use crate::layer::{Accum, Arg, Backward, Bound, Call, Contract, Forward, Layer, View};
-use crate::layers::args::checked_rank;
+use crate::layers::args::checked;
 use crate::layers::equation::Equation;
 use crate::shape::{Dims, Shape};
 
@@ -180,7 +180,7 @@ impl Layer for Product {
         let (equation, shapes) = self.plan(inputs)?;
         let shapes: Vec<&[Option<usize>]> = shapes.iter().map(|s| &s[..]).collect();
         let with_batch = equation.output(&shapes)?;
-        checked_rank(with_batch.dims()[1..].to_vec().into())
+        checked(with_batch.dims()[1..].to_vec().into())
     }
 
     fn forward(&self, cx: Forward<'_>) {

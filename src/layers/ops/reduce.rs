@@ -15,7 +15,8 @@ use crate::kernels::elementwise::{copy, dot, scale, sum};
 use crate::kernels::reduce;
 use crate::kernels::spread::Spread;
 use crate::layer::{Backward, Bound, Buffers, Call, Contract, Forward, Layer};
-use crate::layers::args::{Axes, AxisSet, one_input};
+use crate::layers::args::one_input;
+use crate::layers::axes::{Axes, AxisSet};
 use crate::layers::layout::Layout;
 use crate::shape::{Dims, Shape};
 

@@ -7,7 +7,8 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::kernels::permute::permute;
 use crate::layer::{Backward, Bound, Call, Contract, Forward, Layer};
-use crate::layers::args::{Axes, AxisSet, checked_rank, one_input, sample_axis};
+use crate::layers::args::{checked, one_input, sample_axis};
+use crate::layers::axes::{Axes, AxisSet};
 use crate::shape::{MAX_RANK, Shape};
 
 /// What becomes of the shape.
@@ -79,7 +80,7 @@ fn reshape(to: &[Option<i64>], x: &Shape) -> Result<Shape> {
             ));
         }
     }
-    checked_rank(dims.into())
+    checked(dims.into())
 }
 
 impl Rule {
@@ -94,7 +95,7 @@ impl Rule {
                     true => Some(1),
                     false => *old.next().expect("the other axes are the old ones"),
                 });
-                checked_rank(dims.collect::<Vec<_>>().into())
+                checked(dims.collect::<Vec<_>>().into())
             }
             Rule::Squeeze(axes) => {
                 let set = axes

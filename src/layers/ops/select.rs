@@ -13,7 +13,8 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::float::Float;
 use crate::layer::{Arg, Backward, Bound, Call, Contract, Forward, Layer};
-use crate::layers::args::{Axes, checked_rank, one_input, sample_axis};
+use crate::layers::args::{checked, one_input, sample_axis};
+use crate::layers::axes::Axes;
 use crate::shape::{MAX_RANK, Shape};
 
 /// One entry of `x[a, b, ..]`.
@@ -330,7 +331,7 @@ impl Layer for Select {
             });
         }
         let Rule::GetItem(entries) = &self.rule else {
-            return checked_rank(dims.into());
+            return checked(dims.into());
         };
         // Numbers take their axis away, new axes come between.
         let (mut out, mut axis) = (Vec::new(), 0);
@@ -350,7 +351,7 @@ impl Layer for Select {
             }
         }
         out.extend(&dims[axis..]);
-        checked_rank(out.into())
+        checked(out.into())
     }
 
     fn contract(&self) -> Contract {

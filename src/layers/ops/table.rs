@@ -22,7 +22,7 @@ use crate::envelope::{Args, wrong};
 use crate::float::Float;
 use crate::kernels::pairs::Pointers;
 use crate::layer::Layer;
-use crate::layers::args::Axes;
+use crate::layers::axes::Axes;
 
 type Made = Result<Arc<dyn Layer>, String>;
 
