@@ -277,13 +277,27 @@ impl<'a> Pass<'a> {
         views
     }
 
+    /// What layers do to their own weights before a training step.
+    pub fn prepare(
+        graph: &Graph,
+        plan: &Plan,
+        ws: &mut Workspace,
+        params: &mut [Float],
+        state: &mut [Float],
+    ) {
+        for step in plan.steps.iter().filter(|s| s.keeps_stats()) {
+            let entry = &graph.entries[step.entry];
+            step.layer.prepare(
+                Slices::exact(&mut params[entry.params.clone()], &entry.param_lens),
+                Slices::exact(&mut state[entry.state.clone()], &entry.state_lens),
+                Slices::exact(&mut ws.stats[step.stats.clone()], &entry.state_lens),
+            );
+        }
+    }
+
     /// Folds the statistics of a training step into the state.
     pub fn update_state(graph: &Graph, plan: &Plan, ws: &Workspace, state: &mut [Float]) {
-        for step in plan
-            .steps
-            .iter()
-            .filter(|s| !s.stats.is_empty() && s.trainable)
-        {
+        for step in plan.steps.iter().filter(|s| s.keeps_stats() && s.trainable) {
             let entry = &graph.entries[step.entry];
             let stats = Weights::new(&ws.stats[step.stats.clone()], &entry.state_lens);
             step.layer.update_state(

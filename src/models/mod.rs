@@ -131,6 +131,22 @@ impl Model {
         Ok(())
     }
 
+    /// A model of the same architecture with fresh weights, not compiled: Keras's `clone_model`. (`clone` keeps weights and
+    /// compilation.)
+    ///
+    /// # Errors
+    /// As [`build`](Self::build).
+    pub fn clone_model(&self) -> Result<Model> {
+        let mut model = Model::with_spec(&self.name, self.spec.clone());
+        model.threads = self.threads;
+        if self.built {
+            let graph = self.graph.clone();
+            (model.weights, model.graph) = (Weights::new(&graph, model.seed)?, graph);
+            model.built = true;
+        }
+        Ok(model)
+    }
+
     /// Shapes of the inputs, one sample each. Empty before the model is built.
     pub fn input_shapes(&self) -> Vec<Shape> {
         let shape = |&v: &usize| self.graph.values[v].clone();

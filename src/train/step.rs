@@ -240,6 +240,8 @@ impl Trainer {
         let mut ws = std::mem::take(&mut self.train);
         ws.reserve(&plan, batch.size);
         let graph = std::mem::take(&mut self.graph);
+        let (params, state) = (&mut weights.params, &mut weights.state);
+        Pass::prepare(&graph, &plan, &mut ws, params, state);
         let pass = Pass {
             graph: &graph,
             plan: &plan,
