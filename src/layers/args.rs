@@ -44,15 +44,21 @@ pub(crate) fn input_of_rank<'a>(inputs: &'a [Shape], rank: usize, axes: &str) ->
     }
 }
 
-/// The shape, unless it has more axes than a sample may have.
-pub(crate) fn checked_rank(shape: Shape) -> Result<Shape> {
-    if shape.rank() <= MAX_RANK {
-        Ok(shape)
-    } else {
+/// The shape, unless it has more axes than a sample may have, or more elements than can be counted.
+pub(crate) fn checked(shape: Shape) -> Result<Shape> {
+    if shape.rank() > MAX_RANK {
         let want = format!("at most {} axes with the batch", MAX_RANK + 1);
-        Err(Error::shape(want, shape))
+        return Err(Error::shape(want, shape));
+    }
+    let product = |n: usize, d: &Option<usize>| n.checked_mul(d.unwrap_or(1));
+    match shape.dims().iter().try_fold(1, product) {
+        Some(n) if n <= MOST_ELEMENTS => Ok(shape),
+        _ => Err(Error::shape("a size that fits memory", shape)),
     }
 }
+
+/// Largest number of elements of a sample.
+const MOST_ELEMENTS: usize = isize::MAX as usize / 64;
 
 /// The axis (of a sample) that `axis` means among the axes with the batch, of which there are `rank + 1`: negative ones count
 /// from the end. The batch axis is an error.
@@ -168,6 +174,59 @@ impl<'de, const N: usize> Deserialize<'de> for Sizes<N> {
     }
 }
 
+/// What is added or taken away at both ends of `N` axes: `[before, after]` for each; one number is for both ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Borders<const N: usize>(pub(crate) [[usize; 2]; N]);
+
+impl<const N: usize> From<usize> for Borders<N> {
+    fn from(n: usize) -> Self {
+        Borders([[n; 2]; N])
+    }
+}
+
+impl<const N: usize> From<[usize; N]> for Borders<N> {
+    fn from(ends: [usize; N]) -> Self {
+        Borders(ends.map(|n| [n; 2]))
+    }
+}
+
+impl<const N: usize> From<[[usize; 2]; N]> for Borders<N> {
+    fn from(ends: [[usize; 2]; N]) -> Self {
+        Borders(ends)
+    }
+}
+
+impl<const N: usize> From<[(usize, usize); N]> for Borders<N> {
+    fn from(ends: [(usize, usize); N]) -> Self {
+        Borders(ends.map(|(before, after)| [before, after]))
+    }
+}
+
+impl<const N: usize> Serialize for Borders<N> {
+    fn serialize<S: Serializer>(&self, s: S) -> std::result::Result<S::Ok, S::Error> {
+        self.0[..].serialize(s)
+    }
+}
+
+impl<'de, const N: usize> Deserialize<'de> for Borders<N> {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> std::result::Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Form {
+            One(usize),
+            All(Vec<Sizes<2>>),
+        }
+        let want = || format!("expected a size, or a list of {N} sizes or pairs of sizes");
+        match Form::deserialize(d).map_err(|_| D::Error::custom(want()))? {
+            Form::One(n) => Ok(n.into()),
+            Form::All(all) => match <[Sizes<2>; N]>::try_from(all) {
+                Ok(ends) => Ok(Borders(ends.map(|e| e.0))),
+                Err(_) => Err(D::Error::custom(want())),
+            },
+        }
+    }
+}
+
 /// The `quantization_config` of a file: only null can be read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct NotQuantized;
@@ -209,6 +268,29 @@ mod tests {
             assert!(from_str::<Sizes<3>>(bad).is_err(), "{bad}");
         }
         assert_eq!(to_string(&Sizes([1, 2])).unwrap(), "[1,2]");
+    }
+
+    #[test]
+    fn borders_are_numbers_or_pairs() {
+        let read = from_str::<Borders<2>>;
+        assert_eq!(read("3").unwrap(), 3.into());
+        assert_eq!(read("[1, 2]").unwrap(), Borders([[1, 1], [2, 2]]));
+        assert_eq!(read("[[1, 2], 3]").unwrap(), Borders([[1, 2], [3, 3]]));
+        for bad in ["[1]", "[[1, 2, 3], 1]", "-1", "[[1, -2], 0]", "null"] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+        assert_eq!(
+            to_string(&Borders([[1, 2], [3, 4]])).unwrap(),
+            "[[1,2],[3,4]]"
+        );
+    }
+
+    #[test]
+    fn shapes_beyond_measure_are_refused() {
+        assert!(checked([1; 7].into()).is_ok());
+        assert!(checked([1; 8].into()).is_err());
+        assert!(checked([usize::MAX].into()).is_err());
+        assert!(checked(vec![Some(usize::MAX), None, Some(2)].into()).is_err());
     }
 
     #[test]

@@ -10,7 +10,10 @@ pub use args::DataFormat;
 pub use core::{Activation, Dense};
 pub use merging::{Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract};
 pub use regularization::Dropout;
-pub use reshaping::{Flatten, Reshape};
+pub use reshaping::{
+    Cropping1D, Cropping2D, Cropping3D, Flatten, Interpolation, Permute, RepeatVector, Reshape,
+    UpSampling1D, UpSampling2D, UpSampling3D, ZeroPadding1D, ZeroPadding2D, ZeroPadding3D,
+};
 
 use std::sync::Arc;
 
@@ -36,6 +39,9 @@ const TABLE: &[(&str, Reader)] = &[
     ("Add", read::<Add>),
     ("Average", read::<Average>),
     ("Concatenate", read::<Concatenate>),
+    ("Cropping1D", read::<Cropping1D>),
+    ("Cropping2D", read::<Cropping2D>),
+    ("Cropping3D", read::<Cropping3D>),
     ("Dense", read::<Dense>),
     ("Dot", read::<Dot>),
     ("Dropout", read::<Dropout>),
@@ -43,8 +49,16 @@ const TABLE: &[(&str, Reader)] = &[
     ("Maximum", read::<Maximum>),
     ("Minimum", read::<Minimum>),
     ("Multiply", read::<Multiply>),
+    ("Permute", read::<Permute>),
+    ("RepeatVector", read::<RepeatVector>),
     ("Reshape", read::<Reshape>),
     ("Subtract", read::<Subtract>),
+    ("UpSampling1D", read::<UpSampling1D>),
+    ("UpSampling2D", read::<UpSampling2D>),
+    ("UpSampling3D", read::<UpSampling3D>),
+    ("ZeroPadding1D", read::<ZeroPadding1D>),
+    ("ZeroPadding2D", read::<ZeroPadding2D>),
+    ("ZeroPadding3D", read::<ZeroPadding3D>),
 ];
 
 /// The layer of this class with these arguments; `None` if the class is not known.

@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::float::Float;
 use crate::kernels::gemm::{Accum, Mat, gemm};
 use crate::layer::{Backward, Buffers, Contract, Forward, Layer, Len, MaskRule, Par};
-use crate::layers::args::{checked_rank, sample_axis};
+use crate::layers::args::{checked, sample_axis};
 use crate::shape::{Dims, Shape};
 
 /// Dot product of two inputs along an axis of each. [Keras](https://keras.io/api/layers/merging_layers/dot/)
@@ -255,7 +255,7 @@ impl Layer for Dot {
         if dims.is_empty() {
             dims.push(Some(1));
         }
-        checked_rank(dims.into())
+        checked(dims.into())
     }
 
     fn buffers(&self, inputs: &[Dims]) -> Buffers {
