@@ -48,6 +48,8 @@ pub mod optimizers;
 pub mod prelude;
 pub mod random;
 pub mod regularizer;
+#[allow(dead_code)] // The formats are there before all that uses them.
+pub mod saving;
 pub mod shape;
 pub mod tensor;
 pub mod testing;

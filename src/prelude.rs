@@ -19,9 +19,10 @@ pub use crate::metrics::{
     AUC, Accuracy, Auc, BinaryAccuracy, CategoricalAccuracy, F1Score, Metric, Precision, Recall,
     RootMeanSquaredError, SparseCategoricalAccuracy,
 };
-pub use crate::models::{Model, Sequential};
+pub use crate::models::{Input, Inputs, KerasTensor, LayerCall, Model, Sequential};
 pub use crate::optimizers::{Adam, AdamW, Optimizer, OptimizerExt, RMSprop, RmsProp, SGD, Sgd};
 pub use crate::random::{Seed, set_random_seed};
+pub use crate::saving;
 pub use crate::shape::Shape;
 pub use crate::train::compile::Compile;
 pub use crate::train::evaluate::Evaluate;

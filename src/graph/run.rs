@@ -43,6 +43,12 @@ impl<'a> Pass<'a> {
     pub fn forward(&self, ws: &mut Workspace) {
         ws.penalty = 0.0;
         for (s, step) in self.plan.steps.iter().enumerate() {
+            if let Some((v, mask)) = step.given_mask {
+                let mut out = take(&mut ws.masks[mask]);
+                let flags = out.iter_mut().zip(self.value(v, ws));
+                flags.for_each(|(flag, x)| *flag = *x != 0.0);
+                ws.masks[mask] = out;
+            }
             if let Some(mask) = step.computes_mask {
                 self.compute_mask(step, mask, ws);
             }
@@ -81,7 +87,7 @@ impl<'a> Pass<'a> {
                     scratch: Slices::scaled(&mut scratch, &step.buffers.scratch, self.batch),
                     stats: self.stats(step, entry, &mut stats),
                     masks,
-                    mode: self.mode,
+                    mode: step.mode.unwrap_or(self.mode),
                     trainable: step.trainable,
                     rng: self.rng(step),
                     par: self.par,
@@ -374,7 +380,7 @@ impl<'a> Pass<'a> {
             n => {
                 let views: Vec<View> = (0..n).map(|i| self.input_view(step, i, ws, hide)).collect();
                 let masks: Vec<Option<Mask>> =
-                    step.inputs.iter().map(|&v| self.mask(v, ws)).collect();
+                    (0..n).map(|i| self.input_mask(step, i, ws)).collect();
                 f(&views, &masks)
             }
         }
@@ -403,7 +409,7 @@ impl<'a> Pass<'a> {
         });
         let masks: [Option<Mask>; N] = std::array::from_fn(|i| {
             if i < n {
-                self.mask(step.inputs[i], ws)
+                self.input_mask(step, i, ws)
             } else {
                 None
             }
@@ -423,16 +429,32 @@ impl<'a> Pass<'a> {
         }
     }
 
+    fn input_mask<'w>(&self, step: &Step, i: usize, ws: &'w Workspace) -> Option<Mask<'w>>
+    where
+        'a: 'w,
+    {
+        match step.given_mask {
+            Some((_, mask)) if i == 0 => Some(self.mask_data(mask, ws)),
+            _ => self.mask(step.inputs[i], ws),
+        }
+    }
+
     fn mask<'w>(&self, v: usize, ws: &'w Workspace) -> Option<Mask<'w>>
     where
         'a: 'w,
     {
-        let mask = self.plan.mask_of[v]?;
+        Some(self.mask_data(self.plan.mask_of[v]?, ws))
+    }
+
+    fn mask_data<'w>(&self, mask: usize, ws: &'w Workspace) -> Mask<'w>
+    where
+        'a: 'w,
+    {
         let dims = &self.plan.masks[mask];
-        Some(Mask {
+        Mask {
             data: &ws.masks[mask][..dims.numel() * self.batch],
             shape: dims,
-        })
+        }
     }
 
     fn entry(&self, step: &Step) -> &'a Entry {

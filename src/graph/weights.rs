@@ -35,10 +35,7 @@ impl Weights {
     /// Fresh weights by each variable's initializer. Variable `i` has random numbers of its own, so that changing one layer
     /// leaves the others as they were.
     pub fn new(graph: &Graph, seed: u64) -> Result<Weights> {
-        let mut weights = Weights {
-            params: Buffer::zeros(graph.params_len),
-            state: Buffer::zeros(graph.state_len),
-        };
+        let mut weights = Weights::zeros(graph);
         let mut rng = Rng::new(seed);
         for var in &graph.vars {
             let mut rng = rng.split();
@@ -49,6 +46,14 @@ impl Weights {
                 .map_err(|e| e.owned_by(owner))?;
         }
         Ok(weights)
+    }
+
+    /// All zeros, to be filled from elsewhere.
+    pub fn zeros(graph: &Graph) -> Weights {
+        Weights {
+            params: Buffer::zeros(graph.params_len),
+            state: Buffer::zeros(graph.state_len),
+        }
     }
 
     /// The values of one variable.

@@ -17,9 +17,11 @@
 //! * All validation is in [`Layer::output_shape`] and [`Layer::weights`]; inside `forward` and `backward` there is no `Result`,
 //!   no allocation and no lock, only `debug_assert!`.
 
+mod call;
 mod reference;
 mod slices;
 
+pub use call::{Arg, Bound, Call, CallArgs};
 pub use reference::{LayerExt, LayerRef, default_name};
 pub use slices::{Len, Slices, Weights};
 
@@ -43,6 +45,11 @@ pub trait Layer: Debug + Send + Sync {
     /// Keras's class name: the key in files, and the stem of default names (`MaxPooling2D` gives `max_pooling2d`).
     fn class_name(&self) -> &'static str;
 
+    /// Keras's module of the class: `keras.layers`, or that of one of its operations (`keras.src.ops.numpy`).
+    fn module(&self) -> &'static str {
+        "keras.layers"
+    }
+
     /// Keras's constructor arguments; `name`, `trainable` and `dtype` are added by whoever writes a file.
     fn config(&self) -> Config;
 
@@ -52,6 +59,16 @@ pub trait Layer: Debug + Send + Sync {
     /// Shapes of further outputs (the states of a recurrent layer).
     fn more_outputs(&self, _inputs: &[Shape]) -> Result<Vec<Shape>> {
         Ok(Vec::new())
+    }
+
+    /// Puts the arguments of a call into the flat list of inputs that all other methods see. Default: every positional tensor is
+    /// an input. A layer with arguments of its own (`initial_state`, `use_causal_mask`, the constant of `x + 1`) gives a variant of
+    /// itself that has them built in and uses the same weights.
+    ///
+    /// # Errors
+    /// If it has no such argument.
+    fn bind(&self, call: &Call) -> Result<Bound> {
+        call.flat()
     }
 
     /// Weights in Keras's order, trainable ones first. Asked once per layer, after `output_shape` accepted the inputs.

@@ -3,6 +3,7 @@
 mod args;
 pub mod core;
 pub mod merging;
+pub mod ops;
 pub mod regularization;
 pub mod reshaping;
 

@@ -163,7 +163,14 @@ impl Model {
             self.build(first)?;
         }
         self.require_built("fit")?;
-        let data = Samples::new(self.check_inputs(x, "x")?, y, weights)?;
+        let weights = weights
+            .map(|w| self.order_outputs(w, "sample_weight"))
+            .transpose()?;
+        let data = Samples::new(
+            self.check_inputs(x, "x")?,
+            self.order_outputs(y, "y")?,
+            weights,
+        )?;
         if fit.batch_size == 0 {
             return Err(Error::arg("batch_size", "a positive number", 0).owned_by("fit"));
         }
@@ -188,7 +195,7 @@ impl Model {
                 let (x, y) = pair?;
                 Some(Samples::new(
                     self.check_inputs(x, "validation x")?,
-                    y,
+                    self.order_outputs(y, "validation y")?,
                     None,
                 )?)
             }

@@ -4,6 +4,7 @@ pub mod compile;
 mod epochs;
 pub mod evaluate;
 pub mod fit;
+mod measure;
 pub mod predict;
 mod samples;
 pub mod step;

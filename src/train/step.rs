@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::compile::{Compiled, Losses};
+use super::compile::Compiled;
+use super::measure::{Mean, Measure, measures, spread};
 use super::update::{self, UpdatePlan};
 use crate::activation::Activation;
 use crate::error::{Error, Result};
@@ -17,7 +18,6 @@ use crate::kernels::memory::Buffer;
 use crate::kernels::parallel::Par;
 use crate::layer::{Mode, View, ViewMut};
 use crate::losses::Loss;
-use crate::metrics::Metric;
 use crate::models::Model;
 use crate::shape::{Dims, Shape};
 
@@ -37,48 +37,22 @@ pub struct Trainer {
     coef: Vec<Float>,
     values: Vec<Float>,
     probabilities: Vec<Float>,
+    /// Gradient of an earlier output that is the same value.
+    earlier: Vec<Float>,
     total: Mean,
 }
 
 /// What is measured at one output.
 #[derive(Debug)]
 struct Output {
-    loss: Arc<dyn Loss>,
+    /// `None`: nothing is minimised here.
+    loss: Option<Arc<dyn Loss>>,
     weight: f64,
     /// The activation that was cut off.
     head: Option<Activation>,
     metrics: Vec<Measure>,
     total: Mean,
     name: String,
-}
-
-#[derive(Debug)]
-struct Measure {
-    metric: Box<dyn Metric>,
-    weighted: bool,
-    name: String,
-}
-
-/// A running mean of losses, weighted by the sizes of the batches.
-#[derive(Clone, Copy, Debug, Default)]
-struct Mean {
-    sum: f64,
-    count: f64,
-}
-
-impl Mean {
-    fn add(&mut self, value: f64, count: usize) {
-        self.sum += value * count as f64;
-        self.count += count as f64;
-    }
-
-    fn get(&self) -> f64 {
-        if self.count == 0.0 {
-            0.0
-        } else {
-            self.sum / self.count
-        }
-    }
 }
 
 /// A batch, one slice an input, target and (optional) weight of a target.
@@ -122,60 +96,44 @@ impl Trainer {
                     .owned_by("y"),
             );
         }
-        if !compiled.loss_weights.is_empty() && compiled.loss_weights.len() != n {
-            return Err(Error::arg(
-                "loss_weights",
-                format!("{n} numbers, one an output"),
-                compiled.loss_weights.len(),
-            )
-            .owned_by("compile"));
-        }
         update::check_slots(compiled.optimizer.as_ref())?;
         let mut graph = model.graph.clone();
+        let names = model.output_names();
+        let losses = compiled.losses.resolve("loss", &names)?;
+        let weights = match &compiled.loss_weights {
+            Some(weights) => weights.resolve("loss_weights", &names)?,
+            None => vec![None; n],
+        };
+        let metrics = compiled.metrics.resolve("metrics", &names)?;
+        let weighted = compiled
+            .weighted_metrics
+            .resolve("weighted_metrics", &names)?;
         let mut outputs = Vec::with_capacity(n);
         for (i, target) in targets.iter().enumerate() {
-            let loss = match &compiled.losses {
-                Losses::Same(loss) => loss.clone(),
-                Losses::Each(losses) if losses.len() == n => losses[i].clone(),
-                Losses::Each(losses) => {
-                    return Err(Error::arg(
-                        "loss",
-                        format!("{n} losses, one an output"),
-                        losses.len(),
-                    )
-                    .owned_by("compile"));
-                }
-            };
-            let (target, value) = (Shape::from(*target), graph.outputs[i]);
-            let shape = graph.values[value].clone();
-            let name = graph
-                .nodes
-                .iter()
-                .find(|n| n.outputs.contains(&value))
-                .map_or("input", |n| &graph.entries[n.entry].name)
-                .to_string();
-            loss.check(&target, &shape)
-                .map_err(|e| e.owned_by(loss.class_name()))?;
+            let (target, name) = (Shape::from(*target), names[i].clone());
+            let shape = graph.values[graph.outputs[i]].clone();
             let prefix = if n > 1 {
                 format!("{name}_")
             } else {
                 String::new()
             };
-            let metrics = measures(compiled, &target, &shape, &prefix)?;
-            let cut = graph
-                .with_logits(i)
-                .and_then(|(cut, head)| loss.on_logits(&head).map(|loss| (cut, head, loss)));
-            let (head, loss) = match cut {
-                Some((cut, head, loss)) => {
+            let (mut loss, mut head) = (losses[i].cloned(), None);
+            if let Some(plain) = &loss {
+                plain
+                    .check(&target, &shape)
+                    .map_err(|e| e.owned_by(plain.class_name()))?;
+                let cut = graph
+                    .with_logits(i)
+                    .and_then(|(cut, head)| plain.on_logits(&head).map(|loss| (cut, head, loss)));
+                if let Some((cut, activation, on_logits)) = cut {
                     graph = cut;
-                    (Some(head), loss)
+                    (loss, head) = (Some(on_logits), Some(activation));
                 }
-                None => (None, loss),
-            };
-            let weight = compiled.loss_weights.get(i).copied().unwrap_or(1.0);
+            }
+            let metrics = measures(metrics[i], weighted[i], &target, &shape, &prefix)?;
             outputs.push(Output {
                 loss,
-                weight,
+                weight: weights[i].copied().unwrap_or(1.0),
                 head,
                 metrics,
                 total: Mean::default(),
@@ -194,6 +152,7 @@ impl Trainer {
             coef: Vec::new(),
             values: Vec::new(),
             probabilities: Vec::new(),
+            earlier: Vec::new(),
             total: Mean::default(),
         })
     }
@@ -215,7 +174,8 @@ impl Trainer {
                 .map(|d| d.unwrap_or(0))
                 .collect();
             let sample = y.sample();
-            output.loss.check_targets(
+            let Some(loss) = &output.loss else { continue };
+            loss.check_targets(
                 View {
                     data: y.data(),
                     shape: &sample,
@@ -230,10 +190,12 @@ impl Trainer {
     /// Number of weights of one sample at each output: for weights by position.
     pub fn positions(&self, output: usize, x_dims: &[Dims]) -> Result<usize> {
         let plan = Plan::new(&self.graph, x_dims, Mode::Infer)?;
-        Ok(self.outputs[output]
-            .loss
-            .positions(&plan.dims[plan.outputs[output]])
-            .numel())
+        let dims = &plan.dims[plan.outputs[output]];
+        Ok(match &self.outputs[output].loss {
+            Some(loss) => loss.positions(dims),
+            None => dims.without_last(),
+        }
+        .numel())
     }
 
     /// Rough number of multiplications of a step, for deciding about threads.
@@ -365,6 +327,7 @@ impl Trainer {
             coef,
             values,
             probabilities,
+            earlier,
             targets,
             ..
         } = self;
@@ -382,24 +345,27 @@ impl Trainer {
             batch: batch.size,
         };
         let y_pred = pass.output(i, ws);
-        let value_dims = pass.plan.dims[pass.plan.outputs[i]];
-        let n = loss.positions(&value_dims).numel() * batch.size;
-        values.resize(n, 0.0);
-        loss.values(y_true, y_pred, values);
-        coef.resize(n, 1.0);
         let sample_weight = batch.weights.get(i).copied();
-        spread(sample_weight, batch.size, coef);
-        let mask = pass
-            .output_mask(i, ws)
-            .map(|m| m.data)
-            .filter(|m| m.len() == n);
-        loss.reduction().coefficients(coef, mask);
-        let value: f64 = coef
-            .iter()
-            .zip(&*values)
-            .map(|(c, v)| f64::from(*c) * f64::from(*v))
-            .sum();
-        total.add(value, batch.size);
+        let mut value = 0.0;
+        if let Some(loss) = loss {
+            let value_dims = pass.plan.dims[pass.plan.outputs[i]];
+            let n = loss.positions(&value_dims).numel() * batch.size;
+            values.resize(n, 0.0);
+            loss.values(y_true, y_pred, values);
+            coef.resize(n, 1.0);
+            spread(sample_weight, batch.size, coef);
+            let mask = pass
+                .output_mask(i, ws)
+                .map(|m| m.data)
+                .filter(|m| m.len() == n);
+            loss.reduction().coefficients(coef, mask);
+            value = coef
+                .iter()
+                .zip(&*values)
+                .map(|(c, v)| f64::from(*c) * f64::from(*v))
+                .sum();
+            total.add(value, batch.size);
+        }
         if !metrics.is_empty() {
             let rows = y_pred.rows();
             let data = match head {
@@ -428,6 +394,18 @@ impl Trainer {
         if let Some(scale) = scale
             && let Some((y_pred, dy)) = pass.output_grad(i, ws)
         {
+            // A value that is an output twice gets both gradients.
+            let again = pass.plan.outputs[..i].contains(&pass.plan.outputs[i]);
+            let Some(loss) = loss else {
+                if !again {
+                    dy.data.fill(0.0);
+                }
+                return 0.0;
+            };
+            earlier.clear();
+            if again {
+                earlier.extend_from_slice(dy.data);
+            }
             let factor = (*weight * scale) as Float;
             if factor != 1.0 {
                 elementwise::scale(factor, coef);
@@ -437,11 +415,12 @@ impl Trainer {
                 y_pred,
                 coef,
                 ViewMut {
-                    data: dy.data,
+                    data: &mut *dy.data,
                     shape: dy.shape,
                     batch: dy.batch,
                 },
             );
+            elementwise::add(earlier, &mut dy.data[..earlier.len()]);
         }
         value * *weight
     }
@@ -452,6 +431,7 @@ impl Trainer {
         if self.outputs.len() > 1 {
             self.outputs
                 .iter()
+                .filter(|o| o.loss.is_some())
                 .for_each(|o| add(&format!("{}_loss", o.name), o.total.get()));
         }
         for measure in self.outputs.iter().flat_map(|o| &o.metrics) {
@@ -497,50 +477,4 @@ impl Trainer {
             None => "the loss".into(),
         }
     }
-}
-
-/// Sample weights for every value of a loss: one a sample, one a position, or none.
-fn spread(weight: Option<&[Float]>, batch: usize, coef: &mut [Float]) {
-    match weight {
-        None => coef.fill(1.0),
-        Some(w) if w.len() == coef.len() => coef.copy_from_slice(w),
-        Some(w) => {
-            let each = coef.len() / batch.max(1);
-            coef.chunks_mut(each.max(1))
-                .zip(w)
-                .for_each(|(c, w)| c.fill(*w));
-        }
-    }
-}
-
-fn measures(
-    compiled: &Compiled,
-    target: &Shape,
-    shape: &Shape,
-    prefix: &str,
-) -> Result<Vec<Measure>> {
-    let all = compiled
-        .metrics
-        .iter()
-        .map(|m| (m, false))
-        .chain(compiled.weighted_metrics.iter().map(|m| (m, true)));
-    let mut measures: Vec<Measure> = Vec::new();
-    for (metric, weighted) in all {
-        let metric = metric
-            .resolve(target, shape)
-            .unwrap_or_else(|| metric.fresh());
-        metric
-            .check(target, shape)
-            .map_err(|e| e.owned_by(&metric.name()))?;
-        let mut name = format!("{prefix}{}", metric.name());
-        if weighted && measures.iter().any(|m| m.name == name) {
-            name = format!("{prefix}weighted_{}", metric.name());
-        }
-        measures.push(Measure {
-            metric,
-            weighted,
-            name,
-        });
-    }
-    Ok(measures)
 }

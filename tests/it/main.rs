@@ -3,6 +3,7 @@
 mod determinism;
 mod errors;
 mod fit;
+mod functional;
 mod house_rules;
 mod predict;
 
