@@ -8,8 +8,9 @@ pub use crate::error::{Error, Result};
 pub use crate::layer::{Layer, LayerExt, LayerRef};
 pub use crate::layers::{
     Activation, Add, Average, Concatenate, Cropping1D, Cropping2D, Cropping3D, DataFormat, Dense,
-    Dot, Dropout, Flatten, Maximum, Minimum, Multiply, Permute, RepeatVector, Reshape, Subtract,
-    UpSampling1D, UpSampling2D, UpSampling3D, ZeroPadding1D, ZeroPadding2D, ZeroPadding3D,
+    Dot, Dropout, ELU, Flatten, LeakyReLU, Maximum, Minimum, Multiply, PReLU, Permute, ReLU,
+    RepeatVector, Reshape, Softmax, Subtract, UpSampling1D, UpSampling2D, UpSampling3D,
+    ZeroPadding1D, ZeroPadding2D, ZeroPadding3D,
 };
 pub use crate::losses::{
     BinaryCrossentropy, CategoricalCrossentropy, Loss, MeanAbsoluteError, MeanSquaredError,

@@ -7,7 +7,7 @@ use super::Activation;
 use crate::float::Float;
 
 /// Keras's function names, aliases behind the slash.
-const NAMES: [&str; 31] = [
+const NAMES: [&str; 32] = [
     "linear",
     "relu",
     "leaky_relu",
@@ -39,6 +39,7 @@ const NAMES: [&str; 31] = [
     "sparse_plus",
     "squareplus",
     "sparsemax",
+    "glu",
 ];
 
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
@@ -81,15 +82,16 @@ fn by_name(name: &str) -> Option<Activation> {
         "sparse_plus" => Activation::SparsePlus,
         "squareplus" => Activation::Squareplus { b: 4.0 },
         "sparsemax" => Activation::Sparsemax,
+        "glu" => Activation::Glu,
         _ => return None,
     })
 }
 
 impl Activation {
-    /// Every activation with Keras's default arguments, once.
+    /// Every activation that keeps the shape, with Keras's default arguments, once.
     pub fn all() -> Vec<Activation> {
         names()
-            .filter(|n| !["swish", "hard_swish"].contains(n))
+            .filter(|n| !["swish", "hard_swish", "glu"].contains(n))
             .filter_map(by_name)
             .collect()
     }
@@ -126,6 +128,7 @@ impl Activation {
             Activation::SparsePlus => "sparse_plus",
             Activation::Squareplus { .. } => "squareplus",
             Activation::Sparsemax => "sparsemax",
+            Activation::Glu => "glu",
             Activation::Custom(custom) => custom.name(),
             Activation::Invalid(name) => name,
         }

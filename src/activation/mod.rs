@@ -123,6 +123,9 @@ pub enum Activation {
     },
     /// The nearest point of the simplex, over the last axis.
     Sparsemax,
+    /// `a sigmoid(b)`, where `a` and `b` are the halves of the last axis: for an [`Activation`](crate::layers::Activation) layer
+    /// only, because it does not keep the shape.
+    Glu,
     /// A function of your own.
     Custom(Arc<dyn CustomActivation>),
     /// A name that is not known: what [`Activation::check`] reports.
@@ -181,6 +184,11 @@ impl Activation {
                 max_value: Some(max),
                 ..
             } if *max < 0.0 => Err(Error::arg(arg, "a `max_value` that is not negative", max)),
+            Activation::Glu => Err(Error::arg(
+                arg,
+                "an activation that keeps the shape",
+                "`glu`, which halves the last axis: put it into an Activation layer",
+            )),
             Activation::Celu { alpha } if *alpha == 0.0 => {
                 Err(Error::arg(arg, "an `alpha` other than 0", alpha))
             }
@@ -207,12 +215,11 @@ impl Activation {
                 threshold,
             } if negative_slope == 0.0 && max_value.is_none() && threshold == 0.0 => Reads::Output,
             Activation::LeakyRelu { negative_slope } if negative_slope > 0.0 => Reads::Output,
-            Activation::Elu { alpha } if alpha > 0.0 => Reads::Output,
-            Activation::Celu { alpha } if alpha > 0.0 => Reads::Output,
-            Activation::Relu { .. }
-            | Activation::LeakyRelu { .. }
-            | Activation::Elu { .. }
-            | Activation::Celu { .. } => Reads::Input,
+            Activation::Elu { alpha } if alpha >= 0.0 => Reads::Output,
+            Activation::Celu { .. } => Reads::Output,
+            Activation::Relu { .. } | Activation::LeakyRelu { .. } | Activation::Elu { .. } => {
+                Reads::Input
+            }
             Activation::Softsign
             | Activation::Silu
             | Activation::HardSilu
@@ -221,6 +228,7 @@ impl Activation {
             | Activation::HardTanh
             | Activation::TanhShrink
             | Activation::Threshold { .. }
+            | Activation::Glu
             | Activation::Custom(_) => Reads::Input,
             _ => Reads::Output,
         }
@@ -235,7 +243,7 @@ impl Activation {
             }
         }
         match self {
-            Activation::Linear | Activation::Invalid(_) => {}
+            Activation::Linear | Activation::Glu | Activation::Invalid(_) => {}
             Activation::Softmax => reduce::softmax(y, cols),
             Activation::LogSoftmax => reduce::log_softmax(y, cols),
             Activation::Sparsemax => reduce::sparsemax(y, cols),
@@ -271,7 +279,7 @@ impl Activation {
             }
         }
         match self {
-            Activation::Linear | Activation::Invalid(_) => {}
+            Activation::Linear | Activation::Glu | Activation::Invalid(_) => {}
             Activation::Softmax => reduce::softmax_backward(y, dy, cols),
             Activation::LogSoftmax => reduce::log_softmax_backward(y, dy, cols),
             Activation::Sparsemax => reduce::sparsemax_backward(y, dy, cols),
@@ -330,7 +338,8 @@ impl Activation {
             }),
             Activation::LeakyRelu { negative_slope } => with.run(f::Leaky(negative_slope)),
             Activation::Relu6 => with.run(f::Relu6),
-            Activation::Elu { alpha } => with.run(f::Elu(alpha)),
+            Activation::Elu { alpha } if alpha >= 0.0 => with.run(f::Elu(alpha)),
+            Activation::Elu { alpha } => with.run(f::FallingElu(alpha)),
             Activation::Selu => with.run(f::Selu),
             Activation::Celu { alpha } => with.run(f::Celu(alpha)),
             Activation::Softplus => with.run(f::Softplus),
@@ -364,6 +373,7 @@ impl Activation {
             | Activation::Softmax
             | Activation::LogSoftmax
             | Activation::Sparsemax
+            | Activation::Glu
             | Activation::Custom(_)
             | Activation::Invalid(_) => {}
         }
@@ -383,8 +393,16 @@ mod tests {
     fn gradients_agree_with_differences() {
         let h: Float = if cfg!(float64) { 1e-6 } else { 3e-3 };
         let tolerance: f64 = if cfg!(float64) { 1e-5 } else { 2e-2 };
-        for activation in Activation::all() {
-            let x = grid();
+        let odd = [-0.5, 0.0].map(|alpha| Activation::Elu { alpha });
+        let odd = odd.into_iter().chain([Activation::Celu { alpha: -0.5 }]);
+        for activation in Activation::all().into_iter().chain(odd) {
+            let x = match activation {
+                // Grows like e^(2 |x|).
+                Activation::Celu { alpha } if alpha < 0.0 => {
+                    grid().iter().map(|x| x / 8.0).collect()
+                }
+                _ => grid(),
+            };
             let cols = 6;
             let apply = |x: &[Float]| {
                 let mut y = x.to_vec();

@@ -1,5 +1,6 @@
 //! Keras's layers, one file each, in Keras's folders.
 
+pub mod activations;
 mod args;
 pub mod core;
 pub mod merging;
@@ -7,6 +8,7 @@ pub mod ops;
 pub mod regularization;
 pub mod reshaping;
 
+pub use activations::{ELU, LeakyReLU, PReLU, ReLU, Softmax};
 pub use args::DataFormat;
 pub use core::{Activation, Dense};
 pub use merging::{Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract};
@@ -46,13 +48,18 @@ const TABLE: &[(&str, Reader)] = &[
     ("Dense", read::<Dense>),
     ("Dot", read::<Dot>),
     ("Dropout", read::<Dropout>),
+    ("ELU", read::<ELU>),
     ("Flatten", read::<Flatten>),
+    ("LeakyReLU", read::<LeakyReLU>),
     ("Maximum", read::<Maximum>),
     ("Minimum", read::<Minimum>),
     ("Multiply", read::<Multiply>),
+    ("PReLU", read::<PReLU>),
     ("Permute", read::<Permute>),
+    ("ReLU", read::<ReLU>),
     ("RepeatVector", read::<RepeatVector>),
     ("Reshape", read::<Reshape>),
+    ("Softmax", read::<Softmax>),
     ("Subtract", read::<Subtract>),
     ("UpSampling1D", read::<UpSampling1D>),
     ("UpSampling2D", read::<UpSampling2D>),
