@@ -121,7 +121,7 @@ pub enum Activation {
         /// Smoothness.
         b: Float,
     },
-    /// The nearest point of the simplex, over the last axis.
+    /// [Sparse softmax](crate::kernels::reduce::sparsemax) over the last axis, with Keras's threshold.
     Sparsemax,
     /// `a sigmoid(b)`, where `a` and `b` are the halves of the last axis: for an [`Activation`](crate::layers::Activation) layer
     /// only, because it does not keep the shape.
@@ -228,6 +228,7 @@ impl Activation {
             | Activation::HardTanh
             | Activation::TanhShrink
             | Activation::Threshold { .. }
+            | Activation::Sparsemax
             | Activation::Glu
             | Activation::Custom(_) => Reads::Input,
             _ => Reads::Output,
@@ -282,7 +283,7 @@ impl Activation {
             Activation::Linear | Activation::Glu | Activation::Invalid(_) => {}
             Activation::Softmax => reduce::softmax_backward(y, dy, cols),
             Activation::LogSoftmax => reduce::log_softmax_backward(y, dy, cols),
-            Activation::Sparsemax => reduce::sparsemax_backward(y, dy, cols),
+            Activation::Sparsemax => reduce::sparsemax_backward(z, dy, cols),
             Activation::Custom(custom) => custom.grad(z, dy, cols),
             _ => self.with(Grad(if self.reads() == Reads::Output { y } else { z }, dy)),
         }
@@ -471,6 +472,19 @@ mod tests {
                 "{name}: {} instead of {want}",
                 at_one(name)
             );
+        }
+    }
+
+    #[test]
+    fn sparsemax_has_keras_s_threshold() {
+        let x = [-0.5, -0.7, -0.6, -0.9, -2.0, 3.0, 1.0, 0.5, 0.0, -1.0];
+        let (mut y, mut dy) = (x, [1.0, 2.0, 3.0, 4.0, 6.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
+        Activation::Sparsemax.apply(&mut y, 5);
+        Activation::Sparsemax.grad(&[], &x, &mut dy, 5);
+        let want_y = [1.275, 1.075, 1.175, 0.875, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0];
+        let want_dx = [-9.0, -3.0, -4.5, 1.5, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0];
+        for (got, want) in y.iter().chain(&dy).zip(want_y.iter().chain(&want_dx)) {
+            assert!((got - want).abs() < 1e-5, "{got} is not {want}");
         }
     }
 

@@ -248,25 +248,45 @@ simd_fn! {
     }
 }
 
-/// Sparsemax of every row: the nearest point of the probability simplex, `y = max(y - tau, 0)`.
+/// The numbers of a row from the largest down; of equals the first comes first. NaNs are passed over.
+fn descending(row: &[Float]) -> impl Iterator<Item = (usize, Float)> {
+    let mut last: Option<(usize, Float)> = None;
+    std::iter::from_fn(move || {
+        let left = row
+            .iter()
+            .copied()
+            .enumerate()
+            .filter(|&(i, x)| match last {
+                Some((j, y)) => x < y || (x == y && i > j),
+                None => !x.is_nan(),
+            });
+        last = left.reduce(|best, next| if next.1 > best.1 { next } else { best });
+        last
+    })
+}
+
+/// Size of the support of sparsemax and its threshold `tau`, as Keras computes it: the sum of the *cumulated* sums over the support
+/// stands where the definition has the sum.
+fn sparsemax_threshold(row: &[Float]) -> (usize, Float) {
+    let (mut cumulated, mut total, mut count) = (0.0, 0.0, 0);
+    for (i, (_, x)) in descending(row).enumerate() {
+        cumulated += x;
+        if x - (cumulated - 1.0) / (i + 1) as Float <= 0.0 {
+            break;
+        }
+        total += cumulated;
+        count += 1;
+    }
+    (count, (total - 1.0) / count as Float)
+}
+
+/// Sparsemax of every row as Keras computes it: `y = max(y - tau, 0)`.
 ///
-/// `tau` is where `sum(max(y - tau, 0)) = 1`. Newton's iteration on that convex, piecewise linear function, begun below the
-/// root, ends exactly there after at most as many steps as there are columns, and needs no sorted copy.
+/// Where the support is a single number this is the nearest point of the probability simplex; otherwise Keras's `tau` is larger
+/// than the projection's, and the row sums to less than 1. Work grows with columns times support, which is small.
 pub fn sparsemax(y: &mut [Float], cols: usize) {
     for row in y.chunks_exact_mut(cols.max(1)) {
-        let mut tau = (sum(row) - 1.0) / row.len() as Float;
-        for _ in 0..cols {
-            let (mut total, mut count) = (0.0, 0.0);
-            for &y in row.iter().filter(|&&y| y > tau) {
-                total += y;
-                count += 1.0;
-            }
-            let next = (total - 1.0) / count;
-            if next <= tau || count == 0.0 {
-                break;
-            }
-            tau = next;
-        }
+        let (_, tau) = sparsemax_threshold(row);
         for y in row {
             let above = *y - tau;
             *y = if above < 0.0 { 0.0 } else { above };
@@ -274,17 +294,19 @@ pub fn sparsemax(y: &mut [Float], cols: usize) {
     }
 }
 
-/// Backward of sparsemax, from its output: on the support `dx = dy - mean(dy over the support)`, elsewhere 0.
-pub fn sparsemax_backward(y: &[Float], dy: &mut [Float], cols: usize) {
+/// Backward of [`sparsemax`], from its input: `dx_i` is `dy_i` where `x_i` is above `tau` (else 0), less the sum of those times
+/// `dtau / dx_i`, which for the `i`-th of a support of `k` is `(k + 1 - i) / k`.
+pub fn sparsemax_backward(x: &[Float], dy: &mut [Float], cols: usize) {
     let cols = cols.max(1);
-    for (dy, y) in dy.chunks_exact_mut(cols).zip(y.chunks_exact(cols)) {
-        let (mut total, mut count) = (0.0, 0.0);
-        for (dy, _) in dy.iter().zip(y).filter(|(_, y)| **y > 0.0) {
-            total += dy;
-            count += 1.0;
+    for (dy, x) in dy.chunks_exact_mut(cols).zip(x.chunks_exact(cols)) {
+        let (count, tau) = sparsemax_threshold(x);
+        let mut total = 0.0;
+        for (dy, x) in dy.iter_mut().zip(x) {
+            *dy = if x - tau < 0.0 { 0.0 } else { *dy };
+            total += *dy;
         }
-        for (dy, &y) in dy.iter_mut().zip(y) {
-            *dy = if y > 0.0 { *dy - total / count } else { 0.0 };
+        for (i, (at, _)) in descending(x).take(count).enumerate() {
+            dy[at] -= total * (count - i) as Float / count as Float;
         }
     }
 }
