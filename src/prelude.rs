@@ -7,10 +7,11 @@ pub use crate::data::{Dataset, datasets};
 pub use crate::error::{Error, Result};
 pub use crate::layer::{Layer, LayerExt, LayerRef};
 pub use crate::layers::{
-    Activation, Add, Average, Concatenate, Cropping1D, Cropping2D, Cropping3D, DataFormat, Dense,
-    Dot, Dropout, ELU, Flatten, LeakyReLU, Maximum, Minimum, Multiply, PReLU, Permute, ReLU,
-    RepeatVector, Reshape, Softmax, Subtract, UpSampling1D, UpSampling2D, UpSampling3D,
-    ZeroPadding1D, ZeroPadding2D, ZeroPadding3D,
+    Activation, ActivityRegularization, Add, AlphaDropout, Average, Concatenate, Cropping1D,
+    Cropping2D, Cropping3D, DataFormat, Dense, Dot, Dropout, ELU, Flatten, GaussianDropout,
+    GaussianNoise, LeakyReLU, Maximum, Minimum, Multiply, PReLU, Permute, ReLU, RepeatVector,
+    Reshape, Softmax, SpatialDropout1D, SpatialDropout2D, SpatialDropout3D, Subtract, UpSampling1D,
+    UpSampling2D, UpSampling3D, ZeroPadding1D, ZeroPadding2D, ZeroPadding3D,
 };
 pub use crate::losses::{
     BinaryCrossentropy, CategoricalCrossentropy, Loss, MeanAbsoluteError, MeanSquaredError,

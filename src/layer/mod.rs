@@ -35,7 +35,7 @@ use crate::error::Result;
 use crate::initializer::Initializer;
 pub use crate::kernels::gemm::Accum;
 pub use crate::kernels::parallel::Par;
-pub use crate::random::Stream;
+pub use crate::random::{SampleRng, Stream};
 use crate::regularizer::Regularizer;
 use crate::shape::{Dims, Shape};
 pub use crate::tensor::{View, ViewMut};

@@ -12,7 +12,10 @@ pub use activations::{ELU, LeakyReLU, PReLU, ReLU, Softmax};
 pub use args::DataFormat;
 pub use core::{Activation, Dense};
 pub use merging::{Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract};
-pub use regularization::Dropout;
+pub use regularization::{
+    ActivityRegularization, AlphaDropout, Dropout, GaussianDropout, GaussianNoise,
+    SpatialDropout1D, SpatialDropout2D, SpatialDropout3D,
+};
 pub use reshaping::{
     Cropping1D, Cropping2D, Cropping3D, Flatten, Interpolation, Permute, RepeatVector, Reshape,
     UpSampling1D, UpSampling2D, UpSampling3D, ZeroPadding1D, ZeroPadding2D, ZeroPadding3D,
@@ -39,7 +42,9 @@ fn read<L: Layer + DeserializeOwned + 'static>(
 /// The table of layers by Keras's class name: one line each.
 const TABLE: &[(&str, Reader)] = &[
     ("Activation", read::<Activation>),
+    ("ActivityRegularization", read::<ActivityRegularization>),
     ("Add", read::<Add>),
+    ("AlphaDropout", read::<AlphaDropout>),
     ("Average", read::<Average>),
     ("Concatenate", read::<Concatenate>),
     ("Cropping1D", read::<Cropping1D>),
@@ -50,6 +55,8 @@ const TABLE: &[(&str, Reader)] = &[
     ("Dropout", read::<Dropout>),
     ("ELU", read::<ELU>),
     ("Flatten", read::<Flatten>),
+    ("GaussianDropout", read::<GaussianDropout>),
+    ("GaussianNoise", read::<GaussianNoise>),
     ("LeakyReLU", read::<LeakyReLU>),
     ("Maximum", read::<Maximum>),
     ("Minimum", read::<Minimum>),
@@ -60,6 +67,9 @@ const TABLE: &[(&str, Reader)] = &[
     ("RepeatVector", read::<RepeatVector>),
     ("Reshape", read::<Reshape>),
     ("Softmax", read::<Softmax>),
+    ("SpatialDropout1D", read::<SpatialDropout1D>),
+    ("SpatialDropout2D", read::<SpatialDropout2D>),
+    ("SpatialDropout3D", read::<SpatialDropout3D>),
     ("Subtract", read::<Subtract>),
     ("UpSampling1D", read::<UpSampling1D>),
     ("UpSampling2D", read::<UpSampling2D>),
