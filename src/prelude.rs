@@ -8,10 +8,11 @@ pub use crate::error::{Error, Result};
 pub use crate::layer::{Layer, LayerExt, LayerRef};
 pub use crate::layers::{
     Activation, ActivityRegularization, Add, AlphaDropout, Average, Concatenate, Cropping1D,
-    Cropping2D, Cropping3D, DataFormat, Dense, Dot, Dropout, ELU, Flatten, GaussianDropout,
-    GaussianNoise, LeakyReLU, Maximum, Minimum, Multiply, PReLU, Permute, ReLU, RepeatVector,
-    Reshape, Softmax, SpatialDropout1D, SpatialDropout2D, SpatialDropout3D, Subtract, UpSampling1D,
-    UpSampling2D, UpSampling3D, ZeroPadding1D, ZeroPadding2D, ZeroPadding3D,
+    Cropping2D, Cropping3D, DataFormat, Dense, Dot, Dropout, ELU, Embedding, Flatten,
+    GaussianDropout, GaussianNoise, Identity, LeakyReLU, Masking, Maximum, Minimum, Multiply,
+    PReLU, Permute, ReLU, RepeatVector, Rescaling, Reshape, ReversibleEmbedding, Softmax,
+    SpatialDropout1D, SpatialDropout2D, SpatialDropout3D, Subtract, UpSampling1D, UpSampling2D,
+    UpSampling3D, ZeroPadding1D, ZeroPadding2D, ZeroPadding3D,
 };
 pub use crate::losses::{
     BinaryCrossentropy, CategoricalCrossentropy, Loss, MeanAbsoluteError, MeanSquaredError,

@@ -32,6 +32,7 @@ use crate::activation::Activation;
 use crate::config::Config;
 use crate::constraint::Constraint;
 use crate::error::Result;
+use crate::float::Float;
 use crate::initializer::Initializer;
 pub use crate::kernels::gemm::Accum;
 pub use crate::kernels::parallel::Par;
@@ -95,6 +96,11 @@ pub trait Layer: Debug + Send + Sync {
     /// Folds the statistics of a training step into the non-trainable state (BatchNormalization's moving moments).
     fn update_state(&self, _state: Slices<'_>, _stats: Weights<'_>) {}
 
+    /// What files hold in place of the weight of this name, where that is not the weight itself (see [`Weight::adapts`]).
+    fn filed(&self, _name: &str, _w: Weights<'_>, _state: Weights<'_>) -> Option<Vec<Float>> {
+        None
+    }
+
     /// Shape of the mask this layer gives its output; asked only under [`MaskRule::Compute`].
     fn mask_shape(&self, _inputs: &[Shape], _masks: &[Option<Shape>]) -> Result<Option<Shape>> {
         Ok(None)
@@ -131,6 +137,9 @@ pub struct Weight {
     pub regularizer: Option<Regularizer>,
     /// Projection after each update.
     pub constraint: Option<Constraint>,
+    /// A factor of a low-rank addition to another weight: files hold the sum in that weight's place ([`Layer::filed`]), and after
+    /// loading this one is zero.
+    pub adapts: bool,
 }
 
 /// Whether a weight is trained.
@@ -154,6 +163,7 @@ impl Weight {
             kind,
             regularizer: None,
             constraint: None,
+            adapts: false,
         }
     }
 
@@ -174,6 +184,12 @@ impl Weight {
     /// With this projection.
     pub fn constraint(mut self, constraint: &Option<Constraint>) -> Self {
         self.constraint.clone_from(constraint);
+        self
+    }
+
+    /// As a factor of an addition to another weight.
+    pub fn adapts(mut self) -> Self {
+        self.adapts = true;
         self
     }
 

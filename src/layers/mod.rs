@@ -5,13 +5,15 @@ mod args;
 pub mod core;
 pub mod merging;
 pub mod ops;
+pub mod preprocessing;
 pub mod regularization;
 pub mod reshaping;
 
 pub use activations::{ELU, LeakyReLU, PReLU, ReLU, Softmax};
 pub use args::DataFormat;
-pub use core::{Activation, Dense};
+pub use core::{Activation, Dense, Embedding, Identity, Masking, ReversibleEmbedding};
 pub use merging::{Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract};
+pub use preprocessing::Rescaling;
 pub use regularization::{
     ActivityRegularization, AlphaDropout, Dropout, GaussianDropout, GaussianNoise,
     SpatialDropout1D, SpatialDropout2D, SpatialDropout3D,
@@ -54,10 +56,13 @@ const TABLE: &[(&str, Reader)] = &[
     ("Dot", read::<Dot>),
     ("Dropout", read::<Dropout>),
     ("ELU", read::<ELU>),
+    ("Embedding", read::<Embedding>),
     ("Flatten", read::<Flatten>),
     ("GaussianDropout", read::<GaussianDropout>),
     ("GaussianNoise", read::<GaussianNoise>),
+    ("Identity", read::<Identity>),
     ("LeakyReLU", read::<LeakyReLU>),
+    ("Masking", read::<Masking>),
     ("Maximum", read::<Maximum>),
     ("Minimum", read::<Minimum>),
     ("Multiply", read::<Multiply>),
@@ -65,7 +70,9 @@ const TABLE: &[(&str, Reader)] = &[
     ("Permute", read::<Permute>),
     ("ReLU", read::<ReLU>),
     ("RepeatVector", read::<RepeatVector>),
+    ("Rescaling", read::<Rescaling>),
     ("Reshape", read::<Reshape>),
+    ("ReversibleEmbedding", read::<ReversibleEmbedding>),
     ("Softmax", read::<Softmax>),
     ("SpatialDropout1D", read::<SpatialDropout1D>),
     ("SpatialDropout2D", read::<SpatialDropout2D>),

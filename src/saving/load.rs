@@ -244,5 +244,9 @@ pub(super) fn fill(model: &mut Model, file: &H5File) -> Result<()> {
                 .map_err(|e| e.owned_by(&group.name))?;
         }
     }
+    // What files hold as part of another weight.
+    for var in model.graph.vars.iter().filter(|var| var.weight.adapts) {
+        model.weights.var_mut(var).fill(0.0);
+    }
     Ok(())
 }
