@@ -7,20 +7,26 @@ pub use crate::data::{Dataset, datasets};
 pub use crate::error::{Error, Result};
 pub use crate::layer::{Layer, LayerExt, LayerRef};
 pub use crate::layers::{
-    Activation, ActivityRegularization, Add, AlphaDropout, Average, Concatenate, Cropping1D,
-    Cropping2D, Cropping3D, DataFormat, Dense, Dot, Dropout, ELU, Embedding, Flatten,
-    GaussianDropout, GaussianNoise, Identity, LeakyReLU, Masking, Maximum, Minimum, Multiply,
-    PReLU, Permute, ReLU, RepeatVector, Rescaling, Reshape, ReversibleEmbedding, Softmax,
-    SpatialDropout1D, SpatialDropout2D, SpatialDropout3D, Subtract, UpSampling1D, UpSampling2D,
-    UpSampling3D, ZeroPadding1D, ZeroPadding2D, ZeroPadding3D,
+    Activation, ActivityRegularization, AdaptiveAveragePooling1D, AdaptiveAveragePooling2D,
+    AdaptiveAveragePooling3D, AdaptiveMaxPooling1D, AdaptiveMaxPooling2D, AdaptiveMaxPooling3D,
+    Add, AlphaDropout, Average, AveragePooling1D, AveragePooling2D, AveragePooling3D, Concatenate,
+    Conv1D, Conv1DTranspose, Conv2D, Conv2DTranspose, Conv3D, Conv3DTranspose, Cropping1D,
+    Cropping2D, Cropping3D, DataFormat, Dense, DepthwiseConv1D, DepthwiseConv2D, Dot, Dropout, ELU,
+    Embedding, Flatten, GaussianDropout, GaussianNoise, GlobalAveragePooling1D,
+    GlobalAveragePooling2D, GlobalAveragePooling3D, GlobalMaxPooling1D, GlobalMaxPooling2D,
+    GlobalMaxPooling3D, Identity, LeakyReLU, Masking, MaxPooling1D, MaxPooling2D, MaxPooling3D,
+    Maximum, Minimum, Multiply, PReLU, Permute, ReLU, RepeatVector, Rescaling, Reshape,
+    ReversibleEmbedding, SeparableConv1D, SeparableConv2D, Softmax, SpatialDropout1D,
+    SpatialDropout2D, SpatialDropout3D, Subtract, UpSampling1D, UpSampling2D, UpSampling3D,
+    ZeroPadding1D, ZeroPadding2D, ZeroPadding3D,
 };
 pub use crate::losses::{
     BinaryCrossentropy, CategoricalCrossentropy, Loss, MeanAbsoluteError, MeanSquaredError,
     Reduction, SparseCategoricalCrossentropy,
 };
 pub use crate::metrics::{
-    AUC, Accuracy, Auc, BinaryAccuracy, CategoricalAccuracy, F1Score, Metric, Precision, Recall,
-    RootMeanSquaredError, SparseCategoricalAccuracy,
+    AUC, Accuracy, Auc, BinaryAccuracy, CategoricalAccuracy, F1Score, Metric, MetricExt, Precision,
+    Recall, RootMeanSquaredError, SparseCategoricalAccuracy,
 };
 pub use crate::models::{Input, Inputs, KerasTensor, LayerCall, Model, Sequential};
 pub use crate::optimizers::{Adam, AdamW, Optimizer, OptimizerExt, RMSprop, RmsProp, SGD, Sgd};

@@ -3,7 +3,7 @@
 //! A layer that ends in an activation applies it in place ([`Activation::apply_bias`]) and turns `dy` into `dz` in place
 //! ([`Activation::grad_bias`]); [`Activation::reads`] says whether that needs the output or the pre-activation.
 
-mod form;
+pub(crate) mod form;
 mod formulas;
 
 use std::fmt;
@@ -121,10 +121,10 @@ pub enum Activation {
         /// Smoothness.
         b: Float,
     },
-    /// [Sparse softmax](crate::kernels::reduce::sparsemax) over the last axis, with Keras's threshold.
+    /// `max(x - tau, 0)` over the last axis, with Keras's `tau` (see [`kernels::reduce`](crate::kernels::reduce)).
     Sparsemax,
-    /// `a sigmoid(b)`, where `a` and `b` are the halves of the last axis: for an [`Activation`](crate::layers::Activation) layer
-    /// only, because it does not keep the shape.
+    /// Gated linear unit: `a sigmoid(b)` of the halves `a, b` of the last axis, which it halves. Only as a layer of its own,
+    /// [`layers::Activation`](crate::layers::Activation).
     Glu,
     /// A function of your own.
     Custom(Arc<dyn CustomActivation>),
@@ -180,15 +180,15 @@ impl Activation {
     pub fn check(&self, arg: &str) -> Result<()> {
         match self {
             Activation::Invalid(name) => Err(Error::unknown("activation", name, form::names())),
+            Activation::Glu => Err(Error::arg(
+                arg,
+                "an activation that keeps the shape (`glu` halves the last axis: put it in a layer `Activation`)",
+                "glu",
+            )),
             Activation::Relu {
                 max_value: Some(max),
                 ..
             } if *max < 0.0 => Err(Error::arg(arg, "a `max_value` that is not negative", max)),
-            Activation::Glu => Err(Error::arg(
-                arg,
-                "an activation that keeps the shape",
-                "`glu`, which halves the last axis: put it into an Activation layer",
-            )),
             Activation::Celu { alpha } if *alpha == 0.0 => {
                 Err(Error::arg(arg, "an `alpha` other than 0", alpha))
             }
@@ -208,7 +208,7 @@ impl Activation {
     /// What the derivative needs. Where the output determines it exactly, it is the output, which is kept anyway.
     pub fn reads(&self) -> Reads {
         match *self {
-            Activation::Linear | Activation::Invalid(_) => Reads::Nothing,
+            Activation::Linear | Activation::Invalid(_) | Activation::Glu => Reads::Nothing,
             Activation::Relu {
                 negative_slope,
                 max_value,
@@ -229,7 +229,6 @@ impl Activation {
             | Activation::TanhShrink
             | Activation::Threshold { .. }
             | Activation::Sparsemax
-            | Activation::Glu
             | Activation::Custom(_) => Reads::Input,
             _ => Reads::Output,
         }
@@ -244,7 +243,7 @@ impl Activation {
             }
         }
         match self {
-            Activation::Linear | Activation::Glu | Activation::Invalid(_) => {}
+            Activation::Linear | Activation::Invalid(_) | Activation::Glu => {}
             Activation::Softmax => reduce::softmax(y, cols),
             Activation::LogSoftmax => reduce::log_softmax(y, cols),
             Activation::Sparsemax => reduce::sparsemax(y, cols),
@@ -280,7 +279,7 @@ impl Activation {
             }
         }
         match self {
-            Activation::Linear | Activation::Glu | Activation::Invalid(_) => {}
+            Activation::Linear | Activation::Invalid(_) | Activation::Glu => {}
             Activation::Softmax => reduce::softmax_backward(y, dy, cols),
             Activation::LogSoftmax => reduce::log_softmax_backward(y, dy, cols),
             Activation::Sparsemax => reduce::sparsemax_backward(z, dy, cols),

@@ -2,17 +2,32 @@
 
 pub mod activations;
 mod args;
+pub mod convolutional;
 pub mod core;
+pub mod geometry;
 pub mod merging;
 pub mod ops;
+pub mod pooling;
 pub mod preprocessing;
 pub mod regularization;
 pub mod reshaping;
 
 pub use activations::{ELU, LeakyReLU, PReLU, ReLU, Softmax};
-pub use args::DataFormat;
+pub use args::{Borders, DataFormat, Sizes};
+pub use convolutional::{
+    Conv1D, Conv1DTranspose, Conv2D, Conv2DTranspose, Conv3D, Conv3DTranspose, DepthwiseConv1D,
+    DepthwiseConv2D, SeparableConv1D, SeparableConv2D,
+};
 pub use core::{Activation, Dense, Embedding, Identity, Masking, ReversibleEmbedding};
+pub use geometry::Padding;
 pub use merging::{Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract};
+pub use pooling::{
+    AdaptiveAveragePooling1D, AdaptiveAveragePooling2D, AdaptiveAveragePooling3D,
+    AdaptiveMaxPooling1D, AdaptiveMaxPooling2D, AdaptiveMaxPooling3D, AveragePooling1D,
+    AveragePooling2D, AveragePooling3D, GlobalAveragePooling1D, GlobalAveragePooling2D,
+    GlobalAveragePooling3D, GlobalMaxPooling1D, GlobalMaxPooling2D, GlobalMaxPooling3D,
+    MaxPooling1D, MaxPooling2D, MaxPooling3D,
+};
 pub use preprocessing::Rescaling;
 pub use regularization::{
     ActivityRegularization, AlphaDropout, Dropout, GaussianDropout, GaussianNoise,
@@ -45,14 +60,31 @@ fn read<L: Layer + DeserializeOwned + 'static>(
 const TABLE: &[(&str, Reader)] = &[
     ("Activation", read::<Activation>),
     ("ActivityRegularization", read::<ActivityRegularization>),
+    ("AdaptiveAveragePooling1D", read::<AdaptiveAveragePooling1D>),
+    ("AdaptiveAveragePooling2D", read::<AdaptiveAveragePooling2D>),
+    ("AdaptiveAveragePooling3D", read::<AdaptiveAveragePooling3D>),
+    ("AdaptiveMaxPooling1D", read::<AdaptiveMaxPooling1D>),
+    ("AdaptiveMaxPooling2D", read::<AdaptiveMaxPooling2D>),
+    ("AdaptiveMaxPooling3D", read::<AdaptiveMaxPooling3D>),
     ("Add", read::<Add>),
     ("AlphaDropout", read::<AlphaDropout>),
     ("Average", read::<Average>),
+    ("AveragePooling1D", read::<AveragePooling1D>),
+    ("AveragePooling2D", read::<AveragePooling2D>),
+    ("AveragePooling3D", read::<AveragePooling3D>),
     ("Concatenate", read::<Concatenate>),
+    ("Conv1D", read::<Conv1D>),
+    ("Conv1DTranspose", read::<Conv1DTranspose>),
+    ("Conv2D", read::<Conv2D>),
+    ("Conv2DTranspose", read::<Conv2DTranspose>),
+    ("Conv3D", read::<Conv3D>),
+    ("Conv3DTranspose", read::<Conv3DTranspose>),
     ("Cropping1D", read::<Cropping1D>),
     ("Cropping2D", read::<Cropping2D>),
     ("Cropping3D", read::<Cropping3D>),
     ("Dense", read::<Dense>),
+    ("DepthwiseConv1D", read::<DepthwiseConv1D>),
+    ("DepthwiseConv2D", read::<DepthwiseConv2D>),
     ("Dot", read::<Dot>),
     ("Dropout", read::<Dropout>),
     ("ELU", read::<ELU>),
@@ -60,9 +92,18 @@ const TABLE: &[(&str, Reader)] = &[
     ("Flatten", read::<Flatten>),
     ("GaussianDropout", read::<GaussianDropout>),
     ("GaussianNoise", read::<GaussianNoise>),
+    ("GlobalAveragePooling1D", read::<GlobalAveragePooling1D>),
+    ("GlobalAveragePooling2D", read::<GlobalAveragePooling2D>),
+    ("GlobalAveragePooling3D", read::<GlobalAveragePooling3D>),
+    ("GlobalMaxPooling1D", read::<GlobalMaxPooling1D>),
+    ("GlobalMaxPooling2D", read::<GlobalMaxPooling2D>),
+    ("GlobalMaxPooling3D", read::<GlobalMaxPooling3D>),
     ("Identity", read::<Identity>),
     ("LeakyReLU", read::<LeakyReLU>),
     ("Masking", read::<Masking>),
+    ("MaxPooling1D", read::<MaxPooling1D>),
+    ("MaxPooling2D", read::<MaxPooling2D>),
+    ("MaxPooling3D", read::<MaxPooling3D>),
     ("Maximum", read::<Maximum>),
     ("Minimum", read::<Minimum>),
     ("Multiply", read::<Multiply>),
@@ -73,6 +114,8 @@ const TABLE: &[(&str, Reader)] = &[
     ("Rescaling", read::<Rescaling>),
     ("Reshape", read::<Reshape>),
     ("ReversibleEmbedding", read::<ReversibleEmbedding>),
+    ("SeparableConv1D", read::<SeparableConv1D>),
+    ("SeparableConv2D", read::<SeparableConv2D>),
     ("Softmax", read::<Softmax>),
     ("SpatialDropout1D", read::<SpatialDropout1D>),
     ("SpatialDropout2D", read::<SpatialDropout2D>),
@@ -85,6 +128,11 @@ const TABLE: &[(&str, Reader)] = &[
     ("ZeroPadding2D", read::<ZeroPadding2D>),
     ("ZeroPadding3D", read::<ZeroPadding3D>),
 ];
+
+/// Whether there is a layer of this class.
+pub fn is_known(class: &str) -> bool {
+    TABLE.iter().any(|(name, _)| *name == class)
+}
 
 /// The layer of this class with these arguments; `None` if the class is not known.
 pub fn from_config(class: &str, config: &Config) -> Option<Result<Arc<dyn Layer>>> {
