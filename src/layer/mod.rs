@@ -32,10 +32,11 @@ use crate::activation::Activation;
 use crate::config::Config;
 use crate::constraint::Constraint;
 use crate::error::Result;
+use crate::float::Float;
 use crate::initializer::Initializer;
 pub use crate::kernels::gemm::Accum;
 pub use crate::kernels::parallel::Par;
-pub use crate::random::Stream;
+pub use crate::random::{SampleRng, Stream};
 use crate::regularizer::Regularizer;
 use crate::shape::{Dims, Shape};
 pub use crate::tensor::{View, ViewMut};
@@ -99,6 +100,11 @@ pub trait Layer: Debug + Send + Sync {
     /// Folds the statistics of a training step into the non-trainable state (BatchNormalization's moving moments).
     fn update_state(&self, _state: Slices<'_>, _stats: Weights<'_>) {}
 
+    /// What files hold in place of the weight of this name, where that is not the weight itself (see [`Weight::adapts`]).
+    fn filed(&self, _name: &str, _w: Weights<'_>, _state: Weights<'_>) -> Option<Vec<Float>> {
+        None
+    }
+
     /// Shape of the mask this layer gives its output; asked only under [`MaskRule::Compute`].
     fn mask_shape(&self, _inputs: &[Shape], _masks: &[Option<Shape>]) -> Result<Option<Shape>> {
         Ok(None)
@@ -142,6 +148,9 @@ pub struct Weight {
     pub regularizer: Option<Regularizer>,
     /// Projection after each update.
     pub constraint: Option<Constraint>,
+    /// A factor of a low-rank addition to another weight: files hold the sum in that weight's place ([`Layer::filed`]), and after
+    /// loading this one is zero.
+    pub adapts: bool,
 }
 
 /// Whether a weight is trained.
@@ -166,6 +175,7 @@ impl Weight {
             kind,
             regularizer: None,
             constraint: None,
+            adapts: false,
         }
     }
 
@@ -186,6 +196,12 @@ impl Weight {
     /// With this projection.
     pub fn constraint(mut self, constraint: &Option<Constraint>) -> Self {
         self.constraint.clone_from(constraint);
+        self
+    }
+
+    /// As a factor of an addition to another weight.
+    pub fn adapts(mut self) -> Self {
+        self.adapts = true;
         self
     }
 
