@@ -34,6 +34,8 @@ pub struct Pass<'a> {
     pub seed: u64,
     /// Training step, the counter of the random numbers.
     pub step: u64,
+    /// What the loss is multiplied by, and so the gradients of penalties on outputs.
+    pub loss_scale: Float,
     /// Whether kernels may use threads.
     pub par: Par,
 }
@@ -312,7 +314,7 @@ impl<'a> Pass<'a> {
         let n = self.len(step.outputs[0]);
         let shape = [self.batch, n / self.batch];
         // d(penalty(y) / batch) = penalty'(y) / batch: scaled by hand because a regularizer only adds.
-        let scale = self.batch as Float;
+        let scale = self.batch as Float / self.loss_scale;
         dy[..n].iter_mut().for_each(|d| *d *= scale);
         regularizer.add_grad(self.view(step.outputs[0], ws).data, &shape, &mut dy[..n]);
         dy[..n].iter_mut().for_each(|d| *d /= scale);

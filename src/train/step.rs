@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::compile::Compiled;
 use super::measure::{Mean, measures, name_measures};
 use super::output::{Output, Room};
-use super::update::{self, UpdatePlan};
+use super::update::UpdatePlan;
 use crate::error::{Error, Result};
 use crate::float::Float;
 use crate::graph::Graph;
@@ -78,7 +78,6 @@ impl Trainer {
                     .owned_by("y"),
             );
         }
-        update::check_slots(compiled.optimizer.as_ref())?;
         let mut graph = model.graph.clone();
         let names = model.output_names();
         let losses = compiled.losses.resolve("loss", &names)?;
@@ -119,7 +118,7 @@ impl Trainer {
             output.metrics = metrics;
         }
         Ok(Trainer {
-            update: UpdatePlan::new(&graph),
+            update: UpdatePlan::new(&graph, &compiled.optimizer)?,
             dw: Buffer::zeros(graph.params_len),
             graph,
             outputs,
@@ -204,6 +203,11 @@ impl Trainer {
         Ok(plan)
     }
 
+    /// At the end of `fit`: see [`UpdatePlan::finalize`].
+    pub fn finalize(&self, compiled: &Compiled, weights: &mut Weights) {
+        self.update.finalize(&compiled.state, weights);
+    }
+
     /// Forgets losses and metrics: at the beginning of an epoch.
     pub fn reset(&mut self) {
         self.total = Mean::default();
@@ -225,7 +229,9 @@ impl Trainer {
             seed,
             par,
         } = step;
-        compiled.state.reserve(compiled.optimizer.as_ref(), weights);
+        let optimizer = &compiled.optimizer;
+        compiled.state.reserve(optimizer, &self.graph, weights)?;
+        let scale = compiled.state.loss_scale(optimizer.as_ref());
         let mut ws = std::mem::take(&mut self.train);
         ws.reserve(&plan, batch.size);
         let graph = std::mem::take(&mut self.graph);
@@ -241,20 +247,21 @@ impl Trainer {
             mode: Mode::Train,
             seed,
             step: compiled.state.steps,
+            loss_scale: scale as Float,
             par,
         };
         pass.forward(&mut ws);
-        let scale = compiled.optimizer.common().loss_scale_factor.unwrap_or(1.0);
         let mut loss = ws.penalty + self.update.penalty(&graph, weights);
         for i in 0..self.outputs.len() {
             loss += self.measure(i, &pass, &mut ws, &batch, Some(scale));
         }
         let mut dw = std::mem::take(&mut self.dw);
         pass.backward(&mut ws, &mut dw);
-        self.update.add_penalty_grads(&graph, weights, &mut dw);
+        self.update
+            .add_penalty_grads(&graph, weights, &mut dw, scale);
         self.update.apply(
             &graph,
-            compiled.optimizer.as_ref(),
+            optimizer.as_ref(),
             &mut compiled.state,
             weights,
             &mut dw,
@@ -285,6 +292,7 @@ impl Trainer {
             mode: Mode::Infer,
             seed: 0,
             step: 0,
+            loss_scale: 1.0,
             par,
         };
         pass.forward(&mut ws);
@@ -373,6 +381,7 @@ impl Trainer {
             mode: Mode::Train,
             seed: 0,
             step: 0,
+            loss_scale: 1.0,
             par: Par::Serial,
         };
         if let Some(layer) = pass.first_non_finite(&self.train) {
