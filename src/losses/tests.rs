@@ -222,7 +222,10 @@ fn the_forms_of_files() {
     assert_eq!(by_shape(&[1], &[1]), "BinaryCrossentropy");
     assert_eq!(by_shape(&[], &[3]), "SparseCategoricalCrossentropy");
     assert_eq!(by_shape(&[3], &[3]), "CategoricalCrossentropy");
-    assert_eq!(serialize(get("CrossEntropy").unwrap().as_ref()), json!("crossentropy"));
+    assert_eq!(
+        serialize(get("CrossEntropy").unwrap().as_ref()),
+        json!("crossentropy")
+    );
 
     #[derive(Debug)]
     struct Mine;
