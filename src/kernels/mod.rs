@@ -3,6 +3,7 @@
 #![allow(unsafe_code)]
 
 pub mod elementwise;
+pub mod gates;
 pub mod gemm;
 pub mod math;
 pub mod memory;

@@ -349,6 +349,63 @@ impl Product {
     }
 }
 
+/// Numbers that [`pack`] writes, with the vector of room that it needs behind them.
+pub(super) fn packed_len<S: Simd>(k: usize, n: usize) -> usize {
+    (n.next_multiple_of(S::LANES) * k + S::LANES).next_multiple_of(16)
+}
+
+/// Copies a whole B (k x n): strip `j` has its rows at `j * k + p * width`.
+///
+/// # Safety
+/// The processor has `S`; B is good for its size, and `dst` for [`packed_len`].
+pub(super) unsafe fn pack<S: Simd>(k: usize, n: usize, b: Operand, dst: *mut Float) {
+    for (j, cols) in Shape::packed::<S>(n).strips(n) {
+        let strip = Strip {
+            src: b.at(0, j),
+            lane: b.col,
+            depth: b.row,
+            lanes: cols,
+            k,
+            dst: dst.wrapping_add(j * k),
+            step: cols.next_multiple_of(S::LANES),
+        };
+        // SAFETY: strip j is inside B, and its place inside the room.
+        unsafe { S::run(strip) };
+    }
+}
+
+impl Product {
+    /// Computes C on this thread, from a B that [`pack`] has copied.
+    ///
+    /// # Safety
+    /// As [`run`](Self::run); `b.data` is what `pack` wrote with the same `S`, k and n.
+    pub unsafe fn run_packed<S: Simd>(self) {
+        let shape = Shape::packed::<S>(self.n);
+        for (j, cols) in shape.strips(self.n) {
+            let b_row = cols.next_multiple_of(S::LANES);
+            let strip = self.b.data.wrapping_add(j * self.k);
+            for p in (0..self.k).step_by(BLOCK_K) {
+                for (i, rows) in shape.tiles(self.m) {
+                    let t = Tile {
+                        k: BLOCK_K.min(self.k - p),
+                        a: self.a.at(i, p),
+                        a_row: self.a.row,
+                        a_col: self.a.col,
+                        b: strip.wrapping_add(p * b_row),
+                        b_row,
+                        c: self.c.wrapping_add(i * self.ldc + j),
+                        ldc: self.ldc,
+                        cols,
+                        add: self.add || p > 0,
+                    };
+                    // SAFETY: the tile is inside the product.
+                    unsafe { tile::<S>(rows, &t) };
+                }
+            }
+        }
+    }
+}
+
 /// The largest tile of a product.
 #[derive(Clone, Copy)]
 struct Shape {
@@ -368,6 +425,11 @@ impl Shape {
             rows: (S::SUMS / vecs).min(MAX_ROWS),
             cols: vecs * S::LANES,
         }
+    }
+
+    /// The tiles of a product with a packed B, whatever its number of rows.
+    fn packed<S: Simd>(n: usize) -> Self {
+        Shape::of::<S>(S::SUMS, n)
     }
 
     /// First row and number of rows of each tile: as even as can be, so that none is a thin rest.

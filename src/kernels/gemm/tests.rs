@@ -294,3 +294,34 @@ fn strides_do_not_overflow() {
         Par::Serial,
     );
 }
+
+#[test]
+fn a_packed_operand_gives_the_same() {
+    for &m in &[1, 2, 5, 6, 7, 12, 16, 33] {
+        for &k in &[0, 1, 3, 17, 64, 321, 700] {
+            for &n in &[1, 4, 8, 9, 16, 17, 40, 100] {
+                for layout in LAYOUTS {
+                    let (a, b) = (numbers(1, room(m, k)), numbers(2, room(k, n)));
+                    let (a, b) = (lay(layout, &a, m, k), lay(layout, &b, k, n));
+                    for accum in [Accum::Add, Accum::Replace] {
+                        let (ldc, old) = (n + 3, numbers(3, m * (n + 3)));
+                        let mut want = old.clone();
+                        gemm_naive(m, k, n, a, b, accum, &mut want, ldc);
+                        for level in levels() {
+                            let mut packed = vec![Float::NAN; packed_len(k, n)];
+                            pack_with(level, k, n, b, &mut packed);
+                            let mut c = old.clone();
+                            gemm_packed_with(level, m, k, n, a, &packed, accum, &mut c, ldc);
+                            for (i, (x, y)) in c.iter().zip(&want).enumerate() {
+                                assert!(
+                                    (x - y).abs() <= 1e-6 * (k as Float + 1.0),
+                                    "{level:?} {m}x{k}x{n} {layout:?}: [{i}] {x} for {y}"
+                                );
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
