@@ -3,7 +3,7 @@
 //! A layer that ends in an activation applies it in place ([`Activation::apply_bias`]) and turns `dy` into `dz` in place
 //! ([`Activation::grad_bias`]); [`Activation::reads`] says whether that needs the output or the pre-activation.
 
-mod form;
+pub(crate) mod form;
 mod formulas;
 
 use std::fmt;

@@ -2,13 +2,18 @@
 //! and are the only place with unsafe code and threads. Results do not depend on the number of threads.
 #![allow(unsafe_code)]
 
+mod channels;
+pub mod conv;
 pub mod elementwise;
 pub mod gates;
 pub mod gemm;
+pub mod grid;
+pub mod layout;
 pub mod math;
 pub mod memory;
 pub mod parallel;
 pub mod pointwise;
+pub mod pool;
 pub mod reduce;
 pub mod simd;
 pub mod update;

@@ -2,7 +2,6 @@
 //!
 //! Short rows (ten classes) are held in registers as two windows that overlap in the middle (`Windows`); loops over them
 //! would be all remainder.
-use super::elementwise::sum;
 use super::math;
 use super::pointwise::{Pointwise, each};
 use super::simd::simd_fn;

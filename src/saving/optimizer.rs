@@ -51,41 +51,56 @@ fn layout(optimizer: &dyn Optimizer, graph: &Graph) -> Vec<Saved> {
 /// Reads the state into a compiled model. An optimizer that was saved before its first step has no slots in the file.
 pub(super) fn read(model: &mut Model, file: &H5File) -> Result<()> {
     const PATH: &str = "optimizer/vars";
-    let Some(compiled) = model
-        .compiled
-        .as_mut()
-        .filter(|_| model.built && file.has(PATH))
-    else {
+    if !file.has(PATH) {
+        return Ok(());
+    }
+    let count = file.datasets(PATH)?.len();
+    let paths: Vec<String> = (0..count).map(|i| format!("{PATH}/{i}")).collect();
+    read_arrays(model, file, &paths)
+}
+
+/// The same from a whole-model `.h5`, where the arrays are listed by name.
+pub(super) fn read_legacy(model: &mut Model, file: &H5File) -> Result<()> {
+    const PATH: &str = "optimizer_weights";
+    if !file.has(PATH) {
+        return Ok(());
+    }
+    let names = file.attr_strings(PATH, "weight_names")?.unwrap_or_default();
+    let paths: Vec<String> = names.iter().map(|n| format!("{PATH}/{n}")).collect();
+    read_arrays(model, file, &paths)
+}
+
+fn read_arrays(model: &mut Model, file: &H5File, paths: &[String]) -> Result<()> {
+    let Some(compiled) = model.compiled.as_mut().filter(|_| model.built) else {
         return Ok(());
     };
     let layout = layout(compiled.optimizer.as_ref(), &model.graph);
-    let there = file.datasets(PATH)?.len();
+    let there = paths.len();
     if there <= 2 && there < layout.len() {
         // Not one step was made: only the iteration and the learning rate are there.
     } else if there != layout.len() {
         return Err(Error::Shape {
             owner: format!("the state of {}", compiled.optimizer.class_name()),
             want: format!("{} arrays", layout.len()),
-            got: format!("{there} in `{PATH}`"),
+            got: format!("{there} in the file"),
         });
     }
     compiled
         .state
         .reserve(compiled.optimizer.as_ref(), &model.weights);
-    for (i, saved) in layout.iter().take(there).enumerate() {
-        let path = format!("{PATH}/{i}");
+    for (path, saved) in paths.iter().zip(&layout) {
         let state = &mut compiled.state;
         if let Saved::Iteration = saved {
-            let steps = file.read_i64(&path, 1)?.first().copied().unwrap_or(0);
+            let steps = file.read_i64(path, 1)?.first().copied().unwrap_or(0);
             state.steps = u64::try_from(steps)
-                .map_err(|_| Error::data(&path, format!("{steps} steps were made")))?;
+                .map_err(|_| Error::data(path, format!("{steps} steps were made")))?;
             continue;
         }
         match slot(saved, state, &model.graph) {
-            Some((shape, out)) => file.read_into(&path, shape, out)?,
+            Some((shape, out)) => file.read_into(path, shape, out)?,
             None => {
                 let mut rate = [0.0];
-                file.read_into(&path, &[], &mut rate)?;
+                file.read_into(path, &[], &mut rate)?;
                 state.learning_rate = rate[0].into();
             }
         }
@@ -114,19 +129,44 @@ pub(super) fn write<'a>(model: &'a Model, file: &mut H5Writer<'a>) -> Result<()>
     let Some(compiled) = model.compiled.as_ref().filter(|_| model.built) else {
         return Ok(());
     };
-    let (state, optimizer) = (&compiled.state, compiled.optimizer.as_ref());
-    let name = crate::layer::default_name(optimizer.class_name());
+    let name = crate::layer::default_name(compiled.optimizer.class_name());
     file.group("optimizer/vars")?;
     file.attr_string("optimizer/vars", "name", &name)?;
+    write_arrays(model, file, &|i| format!("optimizer/vars/{i}")).map(drop)
+}
+
+/// The same for a whole-model `.h5`.
+pub(super) fn write_legacy<'a>(model: &'a Model, file: &mut H5Writer<'a>) -> Result<()> {
+    let Some(compiled) = model.compiled.as_ref().filter(|_| model.built) else {
+        return Ok(());
+    };
+    let name = crate::layer::default_name(compiled.optimizer.class_name());
+    let array = |i: usize| match i {
+        0 => format!("{name}/iteration"),
+        1 => format!("{name}/learning_rate"),
+        n => format!("{name}/variable_{n}"),
+    };
+    let count = write_arrays(model, file, &|i| format!("optimizer_weights/{}", array(i)))?;
+    let names: Vec<String> = (0..count).map(array).collect();
+    file.attr_strings("optimizer_weights", "weight_names", &names)
+}
+
+/// Writes every array under the path that its number gives; how many there are.
+fn write_arrays<'a>(
+    model: &'a Model,
+    file: &mut H5Writer<'a>,
+    path: &dyn Fn(usize) -> String,
+) -> Result<usize> {
+    let Some(compiled) = &model.compiled else {
+        return Ok(0);
+    };
+    let (state, optimizer) = (&compiled.state, compiled.optimizer.as_ref());
     let layout = layout(optimizer, &model.graph);
     // Before the first step there are no slots, as in Keras.
-    let count = if state.slots.len() == optimizer.slots().len() {
-        layout.len()
-    } else {
-        2
-    };
+    let made = state.slots.len() == optimizer.slots().len();
+    let count = if made { layout.len() } else { 2 };
     for (i, saved) in layout.iter().take(count).enumerate() {
-        let path = format!("optimizer/vars/{i}");
+        let path = path(i);
         let (var, buffer) = match *saved {
             Saved::Iteration => {
                 file.dataset_i64(&path, &[], &[state.steps as i64])?;
@@ -145,5 +185,5 @@ pub(super) fn write<'a>(model: &'a Model, file: &mut H5Writer<'a>) -> Result<()>
             file.dataset(&path, &var.weight.shape, &buffer[var.range.clone()])?;
         }
     }
-    Ok(())
+    Ok(count)
 }

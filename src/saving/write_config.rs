@@ -4,11 +4,12 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value, json};
 
+use crate::envelope::{custom, envelope};
 use crate::error::{Error, Result};
 use crate::layer::{Arg, LayerRef};
 use crate::layers;
-use crate::losses::Loss;
-use crate::metrics::Metric;
+use crate::losses;
+use crate::metrics::{self, Metric};
 use crate::models::spec::{
     Block, CallSite, Chain, Form, Input, Net, Source, Spec, bind, block_names, lower,
 };
@@ -246,20 +247,6 @@ fn write_input(input: &Input, name: &str) -> Value {
     object
 }
 
-fn envelope(module: &str, class: &str, config: Value) -> Value {
-    json!({"module": module, "class_name": class, "config": config, "registered_name": null})
-}
-
-/// A class of the user's, as Keras writes one that was registered under the package `Custom`.
-fn custom(class: &str, config: Value) -> Value {
-    let registered = match class.contains('>') {
-        true => class.to_string(),
-        false => format!("Custom>{class}"),
-    };
-    let class = class.rsplit('>').next().unwrap_or(class);
-    json!({"module": null, "class_name": class, "config": config, "registered_name": registered})
-}
-
 fn dtype() -> Value {
     json!({"module": "keras", "class_name": "DTypePolicy", "config": {"name": "float32"}, "registered_name": null})
 }
@@ -273,7 +260,7 @@ fn batch_shape(batch: Option<usize>, shape: &Shape) -> Value {
 pub(super) fn write_compiled(compiled: &Compiled) -> Value {
     json!({
         "optimizer": write_optimizer(compiled.optimizer.as_ref()),
-        "loss": per_output(&compiled.losses, &|l| write_loss(l.as_ref())),
+        "loss": per_output(&compiled.losses, &|l| losses::serialize(l.as_ref())),
         "loss_weights": compiled.loss_weights.as_ref().map(|w| per_output(w, &|w| json!(w))),
         "metrics": write_metrics(&compiled.metrics),
         "weighted_metrics": write_metrics(&compiled.weighted_metrics),
@@ -291,36 +278,15 @@ pub(super) fn write_optimizer(optimizer: &dyn Optimizer) -> Value {
     )
 }
 
-fn write_loss(loss: &dyn Loss) -> Value {
-    let (class, config) = (loss.class_name(), Value::Object(loss.config()));
-    match crate::losses::from_config(class, &loss.config()).is_ok() {
-        true => envelope("keras.losses", class, config),
-        false => custom(class, config),
-    }
-}
-
-fn write_metrics(metrics: &PerOutput<Vec<Box<dyn Metric>>>) -> Value {
-    if metrics.iter().all(Vec::is_empty) {
+fn write_metrics(all: &PerOutput<Vec<Box<dyn Metric>>>) -> Value {
+    if all.iter().all(Vec::is_empty) {
         return Value::Null;
     }
-    per_output(metrics, &|list| {
-        list.iter().map(|m| write_metric(m.as_ref())).collect()
+    per_output(all, &|list| {
+        list.iter()
+            .map(|m| metrics::serialize(m.as_ref()))
+            .collect()
     })
-}
-
-fn write_metric(metric: &dyn Metric) -> Value {
-    let (class, config) = (metric.class_name(), Value::Object(metric.config()));
-    // By name where the name says it all: it is also what the metric reports under.
-    if let Ok(named) = crate::metrics::get(&metric.name())
-        && named.class_name() == class
-        && named.config() == metric.config()
-    {
-        return json!(metric.name());
-    }
-    match crate::metrics::get(class).is_ok() {
-        true => envelope("keras.metrics", class, config),
-        false => custom(class, config),
-    }
 }
 
 fn per_output<T>(values: &PerOutput<T>, write: &dyn Fn(&T) -> Value) -> Value {

@@ -210,8 +210,8 @@ pub(crate) fn test_all(
 }
 
 pub(crate) fn collect(trainer: &Trainer, prefix: &str, logs: &mut Logs) {
-    trainer.results(|name, value| match prefix {
-        "" => logs.set(name, value),
-        _ => logs.set(&format!("{prefix}{name}"), value),
+    trainer.results(|name, value, values| match prefix {
+        "" => logs.set_values(name, value, values),
+        _ => logs.set_values(&format!("{prefix}{name}"), value, values),
     });
 }

@@ -1,10 +1,12 @@
 //! Training and inference: `compile`, `fit`, `evaluate`, `predict` of [`Model`](crate::models::Model).
 
+mod class_weight;
 pub mod compile;
 mod epochs;
 pub mod evaluate;
 pub mod fit;
 mod measure;
+mod output;
 pub mod predict;
 mod samples;
 pub mod step;

@@ -47,11 +47,11 @@ unsafe impl Send for Product {}
 unsafe impl Sync for Product {}
 
 /// Multiply-adds worth a second thread: about 20 us.
-const WORTH_THREADS: usize = 1 << 20;
+pub(super) const WORTH_THREADS: usize = 1 << 20;
 /// The same for a product with a vector, which is bound by memory.
 const WORTH_THREADS_VECTOR: usize = 1 << 18;
 /// Most of k in one block: a strip of B (512 x 32) and one of A (12 x 512) then share the second cache with their neighbours.
-const BLOCK_K: usize = 320;
+pub(super) const BLOCK_K: usize = 320;
 /// Most rows of a packed block of A: 256 x 320 numbers are a third of a second-level cache.
 const BLOCK_M: usize = 240;
 /// Most columns of a packed block of B.
@@ -349,73 +349,16 @@ impl Product {
     }
 }
 
-/// Numbers that [`pack`] writes, with the vector of room that it needs behind them.
-pub(super) fn packed_len<S: Simd>(k: usize, n: usize) -> usize {
-    (n.next_multiple_of(S::LANES) * k + S::LANES).next_multiple_of(16)
-}
-
-/// Copies a whole B (k x n): strip `j` has its rows at `j * k + p * width`.
-///
-/// # Safety
-/// The processor has `S`; B is good for its size, and `dst` for [`packed_len`].
-pub(super) unsafe fn pack<S: Simd>(k: usize, n: usize, b: Operand, dst: *mut Float) {
-    for (j, cols) in Shape::packed::<S>(n).strips(n) {
-        let strip = Strip {
-            src: b.at(0, j),
-            lane: b.col,
-            depth: b.row,
-            lanes: cols,
-            k,
-            dst: dst.wrapping_add(j * k),
-            step: cols.next_multiple_of(S::LANES),
-        };
-        // SAFETY: strip j is inside B, and its place inside the room.
-        unsafe { S::run(strip) };
-    }
-}
-
-impl Product {
-    /// Computes C on this thread, from a B that [`pack`] has copied.
-    ///
-    /// # Safety
-    /// As [`run`](Self::run); `b.data` is what `pack` wrote with the same `S`, k and n.
-    pub unsafe fn run_packed<S: Simd>(self) {
-        let shape = Shape::packed::<S>(self.n);
-        for (j, cols) in shape.strips(self.n) {
-            let b_row = cols.next_multiple_of(S::LANES);
-            let strip = self.b.data.wrapping_add(j * self.k);
-            for p in (0..self.k).step_by(BLOCK_K) {
-                for (i, rows) in shape.tiles(self.m) {
-                    let t = Tile {
-                        k: BLOCK_K.min(self.k - p),
-                        a: self.a.at(i, p),
-                        a_row: self.a.row,
-                        a_col: self.a.col,
-                        b: strip.wrapping_add(p * b_row),
-                        b_row,
-                        c: self.c.wrapping_add(i * self.ldc + j),
-                        ldc: self.ldc,
-                        cols,
-                        add: self.add || p > 0,
-                    };
-                    // SAFETY: the tile is inside the product.
-                    unsafe { tile::<S>(rows, &t) };
-                }
-            }
-        }
-    }
-}
-
 /// The largest tile of a product.
 #[derive(Clone, Copy)]
-struct Shape {
-    rows: usize,
-    cols: usize,
+pub(super) struct Shape {
+    pub rows: usize,
+    pub cols: usize,
 }
 
 impl Shape {
     /// Tall tiles of two vectors read least; a product of few rows or of three vectors has better ones.
-    fn of<S: Simd>(m: usize, n: usize) -> Self {
+    pub fn of<S: Simd>(m: usize, n: usize) -> Self {
         let vecs = match n.div_ceil(S::LANES) {
             v if v >= 4 && 4 * m <= S::SUMS => 4,
             3 => 3,
@@ -427,20 +370,15 @@ impl Shape {
         }
     }
 
-    /// The tiles of a product with a packed B, whatever its number of rows.
-    fn packed<S: Simd>(n: usize) -> Self {
-        Shape::of::<S>(S::SUMS, n)
-    }
-
     /// First row and number of rows of each tile: as even as can be, so that none is a thin rest.
-    fn tiles(self, m: usize) -> impl Iterator<Item = (usize, usize)> {
+    pub fn tiles(self, m: usize) -> impl Iterator<Item = (usize, usize)> {
         let count = m.div_ceil(self.rows);
         let (rows, longer) = (m / count, m % count);
         (0..count).map(move |t| (t * rows + t.min(longer), rows + usize::from(t < longer)))
     }
 
     /// First column and number of columns of each strip.
-    fn strips(self, n: usize) -> impl Iterator<Item = (usize, usize)> {
+    pub fn strips(self, n: usize) -> impl Iterator<Item = (usize, usize)> {
         (0..n)
             .step_by(self.cols)
             .map(move |j| (j, self.cols.min(n - j)))

@@ -16,6 +16,7 @@ mod simd;
 #[cfg(test)]
 mod tests;
 mod tile;
+mod windows;
 #[cfg(all(target_arch = "x86_64", not(float64)))]
 mod x86;
 
@@ -23,6 +24,7 @@ use super::parallel::Par;
 use crate::float::Float;
 use blocks::{Operand, Product};
 use portable::Portable;
+pub use windows::{Right, Starts, Windows, gemm_windows, pack, packed_len};
 
 /// A matrix on a borrowed slice: element `(i, j)` is `data[i * row + j * col]`.
 #[derive(Clone, Copy, Debug)]
@@ -114,115 +116,6 @@ pub fn gemm(
     gemm_with(Level::best(), m, k, n, a, b, accum, c, ldc, par);
 }
 
-/// Length of a `k x n` matrix packed by [`pack`].
-pub fn packed_len(k: usize, n: usize) -> usize {
-    match Level::best().of_columns(n) {
-        #[cfg(all(target_arch = "x86_64", not(float64)))]
-        Level::Avx512 => blocks::packed_len::<x86::Avx512>(k, n),
-        #[cfg(all(target_arch = "x86_64", not(float64)))]
-        Level::Avx2 => blocks::packed_len::<x86::Avx2>(k, n),
-        Level::Portable => blocks::packed_len::<Portable>(k, n),
-    }
-}
-
-/// Copies B (`k x n`) into the order in which [`gemm_packed`] reads it: for a B that is used many times.
-///
-/// # Panics
-/// If B is smaller than its shape, or `dst` shorter than [`packed_len`].
-pub fn pack(k: usize, n: usize, b: Mat, dst: &mut [Float]) {
-    pack_with(Level::best(), k, n, b, dst);
-}
-
-fn pack_with(level: Level, k: usize, n: usize, b: Mat, dst: &mut [Float]) {
-    if k == 0 || n == 0 {
-        return;
-    }
-    b.check("B", k, n);
-    assert!(dst.len() >= packed_len(k, n), "gemm: no room to pack B");
-    let (b, dst) = (b.operand(), dst.as_mut_ptr());
-    // SAFETY: the sizes are checked above; the level is available.
-    unsafe {
-        match level.of_columns(n) {
-            #[cfg(all(target_arch = "x86_64", not(float64)))]
-            Level::Avx512 => blocks::pack::<x86::Avx512>(k, n, b, dst),
-            #[cfg(all(target_arch = "x86_64", not(float64)))]
-            Level::Avx2 => blocks::pack::<x86::Avx2>(k, n, b, dst),
-            Level::Portable => blocks::pack::<Portable>(k, n, b, dst),
-        }
-    }
-}
-
-/// [`gemm`] on the calling thread, with a B that was packed by [`pack`]: for products of few rows, where copying B would cost as
-/// much as the product.
-///
-/// # Panics
-/// If an operand is smaller than its shape, or `ldc < n`.
-pub fn gemm_packed(
-    m: usize,
-    k: usize,
-    n: usize,
-    a: Mat,
-    packed: &[Float],
-    accum: Accum,
-    c: &mut [Float],
-    ldc: usize,
-) {
-    gemm_packed_with(Level::best(), m, k, n, a, packed, accum, c, ldc);
-}
-
-fn gemm_packed_with(
-    level: Level,
-    m: usize,
-    k: usize,
-    n: usize,
-    a: Mat,
-    packed: &[Float],
-    accum: Accum,
-    c: &mut [Float],
-    ldc: usize,
-) {
-    if m == 0 || n == 0 {
-        return;
-    }
-    if k == 0 {
-        return gemm_with(
-            level,
-            m,
-            k,
-            n,
-            a,
-            Mat::new(packed, n),
-            accum,
-            c,
-            ldc,
-            Par::Serial,
-        );
-    }
-    check_c(m, n, c, ldc);
-    a.check("A", m, k);
-    assert!(packed.len() >= packed_len(k, n), "gemm: B is not packed");
-    let product = Product {
-        m,
-        k,
-        n,
-        a: a.operand(),
-        b: Mat::new(packed, n).operand(),
-        c: c.as_mut_ptr(),
-        ldc,
-        add: accum == Accum::Add,
-    };
-    // SAFETY: the sizes are checked above; C is borrowed mutably, A and B are not C; the level is available.
-    unsafe {
-        match level.of_columns(n) {
-            #[cfg(all(target_arch = "x86_64", not(float64)))]
-            Level::Avx512 => product.run_packed::<x86::Avx512>(),
-            #[cfg(all(target_arch = "x86_64", not(float64)))]
-            Level::Avx2 => product.run_packed::<x86::Avx2>(),
-            Level::Portable => product.run_packed::<Portable>(),
-        }
-    }
-}
-
 /// The definition of [`gemm`]: three loops, for tests.
 pub fn gemm_naive(
     m: usize,
@@ -285,30 +178,6 @@ impl Level {
             .find(|level| level.available())
             .unwrap_or(Level::Portable)
     }
-
-    /// For so many columns: half a vector would be idle with up to 8, and the narrower instructions take half the time.
-    #[inline]
-    fn of_columns(self, n: usize) -> Level {
-        match self {
-            #[cfg(all(target_arch = "x86_64", not(float64)))]
-            Level::Avx512 if n <= 8 => Level::Avx2,
-            level => level,
-        }
-    }
-}
-
-/// Panics unless C (`m x n`, both at least 1) is inside the slice and its rows are apart.
-fn check_c(m: usize, n: usize, c: &[Float], ldc: usize) {
-    let end = reach(m, ldc).and_then(|last| last.checked_add(n));
-    assert!(
-        ldc >= n || m == 1,
-        "gemm: rows of C overlap, {ldc} apart for {n} columns"
-    );
-    assert!(
-        end.is_some_and(|end| end <= c.len()),
-        "gemm: C ({m} x {n}) does not fit {} numbers",
-        c.len()
-    );
 }
 
 /// [`gemm`] with given instructions, which must be available.
@@ -327,7 +196,16 @@ fn gemm_with(
     if m == 0 || n == 0 {
         return;
     }
-    check_c(m, n, c, ldc);
+    let end = reach(m, ldc).and_then(|last| last.checked_add(n));
+    assert!(
+        ldc >= n || m == 1,
+        "gemm: rows of C overlap, {ldc} apart for {n} columns"
+    );
+    assert!(
+        end.is_some_and(|end| end <= c.len()),
+        "gemm: C ({m} x {n}) does not fit {} numbers",
+        c.len()
+    );
     if k == 0 {
         if accum == Accum::Replace {
             c.chunks_mut(ldc.max(n))
@@ -351,12 +229,12 @@ fn gemm_with(
     };
     // SAFETY: the sizes are checked above; C is borrowed mutably, A and B are not C; the level is available.
     unsafe {
-        let vector = m == 1 || n == 1;
-        match if vector { level } else { level.of_columns(n) } {
+        match level {
+            // Half a vector would be idle with up to 8 columns; the narrower instructions take half the time.
             #[cfg(all(target_arch = "x86_64", not(float64)))]
-            Level::Avx512 => product.run::<x86::Avx512>(par),
+            Level::Avx512 if n > 8 || m == 1 || n == 1 => product.run::<x86::Avx512>(par),
             #[cfg(all(target_arch = "x86_64", not(float64)))]
-            Level::Avx2 => product.run::<x86::Avx2>(par),
+            Level::Avx512 | Level::Avx2 => product.run::<x86::Avx2>(par),
             Level::Portable => product.run::<Portable>(par),
         }
     }
