@@ -196,7 +196,7 @@ impl Plan {
             );
             let stats = self.stats_len
                 ..self.stats_len
-                    + if mode == Mode::Train {
+                    + if mode == Mode::Train || !entry.memory.is_empty() {
                         entry.state.len()
                     } else {
                         0
@@ -211,7 +211,10 @@ impl Plan {
                     .sum::<usize>()
                     * 4;
             self.steps.push(Step {
-                buffers: node.layer.buffers(&x),
+                buffers: match mode {
+                    Mode::Train => node.layer.buffers(&x),
+                    Mode::Infer => node.layer.inference_buffers(&x),
+                },
                 layer: node.layer.clone(),
                 node: n,
                 entry: node.entry,

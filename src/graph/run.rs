@@ -275,14 +275,13 @@ impl<'a> Pass<'a> {
         views
     }
 
-    /// Folds the statistics of a training step into the state.
+    /// Folds the statistics of a training step into the state; in inference, what stateful layers remember.
     pub fn update_state(graph: &Graph, plan: &Plan, ws: &Workspace, state: &mut [Float]) {
-        for step in plan
-            .steps
-            .iter()
-            .filter(|s| !s.stats.is_empty() && s.trainable)
-        {
+        for step in plan.steps.iter().filter(|s| !s.stats.is_empty()) {
             let entry = &graph.entries[step.entry];
+            if !step.trainable && entry.memory.is_empty() {
+                continue;
+            }
             let stats = Weights::new(&ws.stats[step.stats.clone()], &entry.state_lens);
             step.layer.update_state(
                 Slices::exact(&mut state[entry.state.clone()], &entry.state_lens),

@@ -135,6 +135,11 @@ impl<'a, T> Slices<'a, T> {
         Slices { data, lens: front }
     }
 
+    /// All of them as one slice.
+    pub fn flat(self) -> &'a mut [T] {
+        self.data
+    }
+
     /// The same slices for a shorter time.
     pub fn reborrow(&mut self) -> Slices<'_, T> {
         Slices {

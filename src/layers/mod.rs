@@ -8,6 +8,7 @@ pub mod ops;
 pub mod pooling;
 pub mod regularization;
 pub mod reshaping;
+pub mod rnn;
 
 pub use args::{DataFormat, Sizes};
 pub use convolutional::{
@@ -25,6 +26,7 @@ pub use pooling::{
 };
 pub use regularization::Dropout;
 pub use reshaping::{Flatten, Reshape};
+pub use rnn::{GRU, GRUCell, LSTM, LSTMCell, SimpleRNN, SimpleRNNCell};
 
 use std::sync::Arc;
 
@@ -73,12 +75,15 @@ const TABLE: &[(&str, Reader)] = &[
     ("GlobalMaxPooling1D", read::<GlobalMaxPooling1D>),
     ("GlobalMaxPooling2D", read::<GlobalMaxPooling2D>),
     ("GlobalMaxPooling3D", read::<GlobalMaxPooling3D>),
+    ("GRU", GRU::read),
+    ("LSTM", LSTM::read),
     ("MaxPooling1D", read::<MaxPooling1D>),
     ("MaxPooling2D", read::<MaxPooling2D>),
     ("MaxPooling3D", read::<MaxPooling3D>),
     ("Reshape", read::<Reshape>),
     ("SeparableConv1D", read::<SeparableConv1D>),
     ("SeparableConv2D", read::<SeparableConv2D>),
+    ("SimpleRNN", SimpleRNN::read),
 ];
 
 /// Whether there is a layer of this class.
