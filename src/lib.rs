@@ -48,11 +48,13 @@ pub mod losses;
 pub mod metrics;
 pub mod models;
 pub mod optimizers;
+pub mod pattern;
 pub mod prelude;
 pub mod random;
 pub mod regularizer;
 #[allow(dead_code)] // The formats are there before all that uses them.
 pub mod saving;
+pub mod schedule;
 pub mod shape;
 pub mod tensor;
 pub mod testing;

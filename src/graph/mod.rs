@@ -201,7 +201,7 @@ impl Graph {
         self.entries.push(Entry {
             layer: layer.layer.clone(),
             name: name.to_string(),
-            trainable: layer.trainable,
+            trainable: layer.trainable && !layer.layer.frozen(),
             activity_regularizer,
             input_shapes: input_shapes.to_vec(),
             vars: first_var..self.vars.len(),

@@ -73,6 +73,13 @@ pub struct Step {
     pub mode: Option<Mode>,
 }
 
+impl Step {
+    /// Whether it has state that training updates, and is not told to run as in inference.
+    pub fn keeps_stats(&self) -> bool {
+        !self.stats.is_empty() && self.mode != Some(Mode::Infer)
+    }
+}
+
 /// See the [module](self).
 #[derive(Debug)]
 pub struct Plan {

@@ -34,6 +34,8 @@ pub struct Pass<'a> {
     pub seed: u64,
     /// Training step, the counter of the random numbers.
     pub step: u64,
+    /// What the loss is multiplied by, and so the gradients of penalties on outputs.
+    pub loss_scale: Float,
     /// Whether kernels may use threads.
     pub par: Par,
 }
@@ -275,9 +277,27 @@ impl<'a> Pass<'a> {
         views
     }
 
+    /// What layers do to their own weights before a training step.
+    pub fn prepare(
+        graph: &Graph,
+        plan: &Plan,
+        ws: &mut Workspace,
+        params: &mut [Float],
+        state: &mut [Float],
+    ) {
+        for step in plan.steps.iter().filter(|s| s.keeps_stats()) {
+            let entry = &graph.entries[step.entry];
+            step.layer.prepare(
+                Slices::exact(&mut params[entry.params.clone()], &entry.param_lens),
+                Slices::exact(&mut state[entry.state.clone()], &entry.state_lens),
+                Slices::exact(&mut ws.stats[step.stats.clone()], &entry.state_lens),
+            );
+        }
+    }
+
     /// Folds the statistics of a training step into the state; in inference, what stateful layers remember.
     pub fn update_state(graph: &Graph, plan: &Plan, ws: &Workspace, state: &mut [Float]) {
-        for step in plan.steps.iter().filter(|s| !s.stats.is_empty()) {
+        for step in plan.steps.iter().filter(|s| s.keeps_stats()) {
             let entry = &graph.entries[step.entry];
             if !step.trainable && entry.memory.is_empty() {
                 continue;
@@ -297,7 +317,7 @@ impl<'a> Pass<'a> {
         let n = self.len(step.outputs[0]);
         let shape = [self.batch, n / self.batch];
         // d(penalty(y) / batch) = penalty'(y) / batch: scaled by hand because a regularizer only adds.
-        let scale = self.batch as Float;
+        let scale = self.batch as Float / self.loss_scale;
         dy[..n].iter_mut().for_each(|d| *d *= scale);
         regularizer.add_grad(self.view(step.outputs[0], ws).data, &shape, &mut dy[..n]);
         dy[..n].iter_mut().for_each(|d| *d /= scale);

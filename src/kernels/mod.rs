@@ -4,6 +4,7 @@
 
 mod channels;
 pub mod conv;
+pub mod einsum;
 pub mod elementwise;
 pub mod gates;
 pub mod gemm;
@@ -11,9 +12,14 @@ pub mod grid;
 pub mod layout;
 pub mod math;
 pub mod memory;
+pub mod norm_columns;
+pub mod norm_rows;
+pub mod pairs;
 pub mod parallel;
+pub mod permute;
 pub mod pointwise;
 pub mod pool;
 pub mod reduce;
 pub mod simd;
+pub mod spread;
 pub mod update;

@@ -1,9 +1,15 @@
 //! Keras's layers, one file each, in Keras's folders.
 
 mod args;
+mod axes;
 pub mod convolutional;
 pub mod core;
+mod equation;
 pub mod geometry;
+mod inner;
+mod layout;
+pub mod merging;
+pub mod normalization;
 pub mod ops;
 pub mod pooling;
 pub mod regularization;
@@ -11,12 +17,18 @@ pub mod reshaping;
 pub mod rnn;
 
 pub use args::{DataFormat, Sizes};
+pub use axes::Axes;
 pub use convolutional::{
     Conv1D, Conv1DTranspose, Conv2D, Conv2DTranspose, Conv3D, Conv3DTranspose, DepthwiseConv1D,
     DepthwiseConv2D, SeparableConv1D, SeparableConv2D,
 };
 pub use core::{Activation, Dense};
 pub use geometry::Padding;
+pub use merging::{Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract};
+pub use normalization::{
+    BatchNormalization, GroupNormalization, LayerNormalization, RMSNormalization, RenormClipping,
+    SpectralNormalization, UnitNormalization,
+};
 pub use pooling::{
     AdaptiveAveragePooling1D, AdaptiveAveragePooling2D, AdaptiveAveragePooling3D,
     AdaptiveMaxPooling1D, AdaptiveMaxPooling2D, AdaptiveMaxPooling3D, AveragePooling1D,
@@ -55,9 +67,13 @@ const TABLE: &[(&str, Reader)] = &[
     ("AdaptiveMaxPooling1D", read::<AdaptiveMaxPooling1D>),
     ("AdaptiveMaxPooling2D", read::<AdaptiveMaxPooling2D>),
     ("AdaptiveMaxPooling3D", read::<AdaptiveMaxPooling3D>),
+    ("Add", read::<Add>),
+    ("Average", read::<Average>),
     ("AveragePooling1D", read::<AveragePooling1D>),
     ("AveragePooling2D", read::<AveragePooling2D>),
     ("AveragePooling3D", read::<AveragePooling3D>),
+    ("BatchNormalization", read::<BatchNormalization>),
+    ("Concatenate", read::<Concatenate>),
     ("Conv1D", read::<Conv1D>),
     ("Conv1DTranspose", read::<Conv1DTranspose>),
     ("Conv2D", read::<Conv2D>),
@@ -67,6 +83,7 @@ const TABLE: &[(&str, Reader)] = &[
     ("Dense", read::<Dense>),
     ("DepthwiseConv1D", read::<DepthwiseConv1D>),
     ("DepthwiseConv2D", read::<DepthwiseConv2D>),
+    ("Dot", read::<Dot>),
     ("Dropout", read::<Dropout>),
     ("Flatten", read::<Flatten>),
     ("GlobalAveragePooling1D", read::<GlobalAveragePooling1D>),
@@ -76,14 +93,23 @@ const TABLE: &[(&str, Reader)] = &[
     ("GlobalMaxPooling2D", read::<GlobalMaxPooling2D>),
     ("GlobalMaxPooling3D", read::<GlobalMaxPooling3D>),
     ("GRU", GRU::read),
+    ("GroupNormalization", read::<GroupNormalization>),
     ("LSTM", LSTM::read),
+    ("LayerNormalization", read::<LayerNormalization>),
     ("MaxPooling1D", read::<MaxPooling1D>),
     ("MaxPooling2D", read::<MaxPooling2D>),
     ("MaxPooling3D", read::<MaxPooling3D>),
+    ("Maximum", read::<Maximum>),
+    ("Minimum", read::<Minimum>),
+    ("Multiply", read::<Multiply>),
+    ("RMSNormalization", read::<RMSNormalization>),
     ("Reshape", read::<Reshape>),
     ("SeparableConv1D", read::<SeparableConv1D>),
     ("SeparableConv2D", read::<SeparableConv2D>),
     ("SimpleRNN", SimpleRNN::read),
+    ("SpectralNormalization", read::<SpectralNormalization>),
+    ("Subtract", read::<Subtract>),
+    ("UnitNormalization", read::<UnitNormalization>),
 ];
 
 /// Whether there is a layer of this class.

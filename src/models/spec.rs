@@ -186,6 +186,59 @@ pub(crate) enum Form {
     Names(Vec<String>),
 }
 
+impl Block {
+    /// Shapes of the outputs for inputs of these shapes; `layer` is what the call bound it to, if that is not the layer itself.
+    pub(crate) fn output_shapes(
+        &self,
+        layer: Option<&Arc<dyn Layer>>,
+        inputs: &[Shape],
+    ) -> Result<Vec<Shape>> {
+        match self {
+            Block::Layer(own) => {
+                let layer = layer.unwrap_or(&own.layer);
+                let mut outputs = vec![layer.output_shape(inputs)?];
+                outputs.extend(layer.more_outputs(inputs)?);
+                Ok(outputs)
+            }
+            Block::Model(model) => {
+                let graph = lower(&model.spec, inputs)?;
+                let shape = |&v: &usize| graph.values[v].clone();
+                Ok(graph.outputs.iter().map(shape).collect())
+            }
+        }
+    }
+}
+
+impl Net {
+    /// Shapes of the outputs of every call.
+    pub fn value_shapes(&self) -> Result<Vec<Vec<Shape>>> {
+        let mut shapes: Vec<Vec<Shape>> = Vec::with_capacity(self.calls.len());
+        for site in &self.calls {
+            let block = &self.blocks[site.block];
+            let bound = bind(block, &site.call)?;
+            let shape = |i: &usize| match site.tensors[*i] {
+                Source::Input(i) => self.inputs[i].shape.clone(),
+                Source::Call(call, output) => shapes[call][output].clone(),
+            };
+            let inputs: Vec<Shape> = bound.inputs.iter().map(shape).collect();
+            shapes.push(block.output_shapes(bound.layer.as_ref(), &inputs)?);
+        }
+        Ok(shapes)
+    }
+
+    /// Whether every layer is called once, on the output of the one before it.
+    pub fn is_chain(&self) -> bool {
+        let follows = |(i, site): (usize, &CallSite)| match site.tensors[..] {
+            [Source::Input(_)] => i == 0,
+            [Source::Call(call, 0)] => call + 1 == i,
+            _ => false,
+        };
+        self.inputs.len() == 1
+            && self.calls.len() == self.blocks.len()
+            && self.calls.iter().enumerate().all(follows)
+    }
+}
+
 impl Spec {
     pub fn class_name(&self) -> &'static str {
         match self {

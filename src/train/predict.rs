@@ -374,6 +374,7 @@ impl Model {
             mode: Mode::Infer,
             seed: self.seed,
             step: 0,
+            loss_scale: 1.0,
             par,
         };
         pass.forward(&mut runner.workspace);

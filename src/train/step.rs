@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::compile::Compiled;
 use super::measure::{Mean, measures, name_measures};
 use super::output::{Output, Room};
-use super::update::{self, UpdatePlan};
+use super::update::UpdatePlan;
 use crate::error::{Error, Result};
 use crate::float::Float;
 use crate::graph::Graph;
@@ -80,7 +80,6 @@ impl Trainer {
                     .owned_by("y"),
             );
         }
-        update::check_slots(compiled.optimizer.as_ref())?;
         let mut graph = model.graph.clone();
         let names = model.output_names();
         let losses = compiled.losses.resolve("loss", &names)?;
@@ -121,7 +120,7 @@ impl Trainer {
             output.metrics = metrics;
         }
         Ok(Trainer {
-            update: UpdatePlan::new(&graph),
+            update: UpdatePlan::new(&graph, &compiled.optimizer)?,
             dw: Buffer::zeros(graph.params_len),
             graph,
             outputs,
@@ -207,6 +206,11 @@ impl Trainer {
         Ok(plan)
     }
 
+    /// At the end of `fit`: see [`UpdatePlan::finalize`].
+    pub fn finalize(&self, compiled: &Compiled, weights: &mut Weights) {
+        self.update.finalize(&compiled.state, weights);
+    }
+
     /// Forgets losses and metrics: at the beginning of an epoch.
     pub fn reset(&mut self) {
         self.total = Mean::default();
@@ -228,10 +232,14 @@ impl Trainer {
             seed,
             par,
         } = step;
-        compiled.state.reserve(compiled.optimizer.as_ref(), weights);
+        let optimizer = &compiled.optimizer;
+        compiled.state.reserve(optimizer, &self.graph, weights)?;
+        let scale = compiled.state.loss_scale(optimizer.as_ref());
         let mut ws = std::mem::take(&mut self.train);
         ws.reserve(&plan, batch.size);
         let graph = std::mem::take(&mut self.graph);
+        let (params, state) = (&mut weights.params, &mut weights.state);
+        Pass::prepare(&graph, &plan, &mut ws, params, state);
         let pass = Pass {
             graph: &graph,
             plan: &plan,
@@ -242,20 +250,21 @@ impl Trainer {
             mode: Mode::Train,
             seed,
             step: compiled.state.steps,
+            loss_scale: scale as Float,
             par,
         };
         pass.forward(&mut ws);
-        let scale = compiled.optimizer.common().loss_scale_factor.unwrap_or(1.0);
         let mut loss = ws.penalty + self.update.penalty(&graph, weights);
         for i in 0..self.outputs.len() {
             loss += self.measure(i, &pass, &mut ws, &batch, Some(scale));
         }
         let mut dw = std::mem::take(&mut self.dw);
         pass.backward(&mut ws, &mut dw);
-        self.update.add_penalty_grads(&graph, weights, &mut dw);
+        self.update
+            .add_penalty_grads(&graph, weights, &mut dw, scale);
         self.update.apply(
             &graph,
-            compiled.optimizer.as_ref(),
+            optimizer.as_ref(),
             &mut compiled.state,
             weights,
             &mut dw,
@@ -292,6 +301,7 @@ impl Trainer {
             mode: Mode::Infer,
             seed: 0,
             step: 0,
+            loss_scale: 1.0,
             par,
         };
         pass.forward(&mut ws);
@@ -384,6 +394,7 @@ impl Trainer {
             mode: Mode::Train,
             seed: 0,
             step: 0,
+            loss_scale: 1.0,
             par: Par::Serial,
         };
         if let Some(layer) = pass.first_non_finite(&self.train) {

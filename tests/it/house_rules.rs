@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 const FLOORS: &[(&str, u32)] = &[
     ("error", 0),
     ("float", 0),
+    ("pattern", 1),
     ("shape", 1),
     ("config", 1),
     ("envelope", 2),
@@ -19,6 +20,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("initializer", 3),
     ("regularizer", 3),
     ("constraint", 3),
+    ("schedule", 3),
     ("layer", 4),
     ("losses", 4),
     ("layers", 5),
