@@ -347,7 +347,7 @@ impl Graph {
     pub fn count_params(&self) -> (usize, usize) {
         self.vars.iter().fold((0, 0), |(t, n), v| {
             let len = v.range.len();
-            if v.weight.kind == Kind::Trainable && self.entries[v.entry].trainable {
+            if self.trains(v) {
                 (t + len, n)
             } else {
                 (t, n + len)

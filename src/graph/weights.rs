@@ -85,7 +85,8 @@ impl Graph {
 
     /// Whether a variable is trained now.
     pub fn trains(&self, var: &Var) -> bool {
-        var.weight.kind == Kind::Trainable && self.entries[var.entry].trainable
+        let Weight { kind, frozen, .. } = var.weight;
+        kind == Kind::Trainable && !frozen && self.entries[var.entry].trainable
     }
 
     /// Whether one range of the arena follows another with no more between them than alignment.

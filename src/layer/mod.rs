@@ -149,6 +149,8 @@ pub struct Weight {
     pub regularizer: Option<Regularizer>,
     /// Projection after each update.
     pub constraint: Option<Constraint>,
+    /// Not updated although the layer is trained: a weight of a frozen part of it. Its gradient must be finite, and counts nowhere.
+    pub frozen: bool,
 }
 
 /// Whether a weight is trained.
@@ -176,6 +178,7 @@ impl Weight {
             kind,
             regularizer: None,
             constraint: None,
+            frozen: false,
         }
     }
 

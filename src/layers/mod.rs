@@ -6,7 +6,7 @@ pub mod convolutional;
 pub mod core;
 mod equation;
 pub mod geometry;
-mod inner;
+pub(crate) mod inner;
 mod layout;
 pub mod merging;
 pub mod normalization;
@@ -38,7 +38,10 @@ pub use pooling::{
 };
 pub use regularization::Dropout;
 pub use reshaping::{Flatten, Reshape};
-pub use rnn::{GRU, GRUCell, LSTM, LSTMCell, SimpleRNN, SimpleRNNCell};
+pub use rnn::{
+    Bidirectional, GRU, GRUCell, LSTM, LSTMCell, RNN, SimpleRNN, SimpleRNNCell, StackedRNNCells,
+    TimeDistributed,
+};
 
 use std::sync::Arc;
 
@@ -73,6 +76,7 @@ const TABLE: &[(&str, Reader)] = &[
     ("AveragePooling2D", read::<AveragePooling2D>),
     ("AveragePooling3D", read::<AveragePooling3D>),
     ("BatchNormalization", read::<BatchNormalization>),
+    ("Bidirectional", read::<Bidirectional>),
     ("Concatenate", read::<Concatenate>),
     ("Conv1D", read::<Conv1D>),
     ("Conv1DTranspose", read::<Conv1DTranspose>),
@@ -102,6 +106,7 @@ const TABLE: &[(&str, Reader)] = &[
     ("Maximum", read::<Maximum>),
     ("Minimum", read::<Minimum>),
     ("Multiply", read::<Multiply>),
+    ("RNN", RNN::read),
     ("RMSNormalization", read::<RMSNormalization>),
     ("Reshape", read::<Reshape>),
     ("SeparableConv1D", read::<SeparableConv1D>),
@@ -109,6 +114,7 @@ const TABLE: &[(&str, Reader)] = &[
     ("SimpleRNN", SimpleRNN::read),
     ("SpectralNormalization", read::<SpectralNormalization>),
     ("Subtract", read::<Subtract>),
+    ("TimeDistributed", read::<TimeDistributed>),
     ("UnitNormalization", read::<UnitNormalization>),
 ];
 

@@ -40,6 +40,17 @@ impl Options {
     }
 }
 
+/// A cell of a layer.
+#[derive(Debug)]
+pub struct Placed<'a> {
+    /// Its sub-path in files of weights.
+    pub group: String,
+    /// Whether its weights are trained.
+    pub trainable: bool,
+    /// The cell.
+    pub cell: &'a dyn Cell,
+}
+
 /// The cells of a layer: each reads what the one before writes.
 pub trait Cells: Clone + Debug + Send + Sync + 'static {
     /// Keras's class name of the layer.
@@ -48,8 +59,8 @@ pub trait Cells: Clone + Debug + Send + Sync + 'static {
     /// What the layer's configuration says of the cells.
     fn config(&self) -> Config;
 
-    /// The cells in order; each with its sub-path in files of weights.
-    fn cells(&self) -> Vec<(String, &dyn Cell)>;
+    /// The cells in order, each with its place.
+    fn cells(&self) -> Vec<Placed<'_>>;
 
     /// How many there are.
     fn count(&self) -> usize;
@@ -145,7 +156,7 @@ impl<C: Cells> RecurrentLayer<C> {
     fn states(&self, x: &Shape) -> Result<Vec<Vec<Dims>>> {
         let mut x = x.clone();
         let mut all = Vec::new();
-        for (_, cell) in self.cells.cells() {
+        for Placed { cell, .. } in self.cells.cells() {
             let states = cell.states(&x)?;
             x = states[0].into();
             all.push(states);
@@ -234,9 +245,12 @@ impl<C: Cells> Layer for RecurrentLayer<C> {
     fn weights(&self, inputs: &[Shape]) -> Result<Vec<Weight>> {
         let mut x = step_shape(&inputs[0]);
         let mut weights = Vec::new();
-        for (group, cell) in self.cells.cells() {
-            let own = cell.weights(&x)?;
-            weights.extend(own.into_iter().map(|w| w.group(&group)));
+        for placed in self.cells.cells() {
+            let cell = placed.cell;
+            for mut weight in cell.weights(&x)? {
+                weight.frozen |= !placed.trainable;
+                weights.push(weight.group(&placed.group));
+            }
             let states = cell.states(&x)?;
             if self.options.stateful {
                 weights.extend(states.iter().map(|s| Weight::memory("state", *s)));
@@ -316,8 +330,12 @@ impl<K: Formula> Cells for RecurrentCell<K> {
         Cell::config(self)
     }
 
-    fn cells(&self) -> Vec<(String, &dyn Cell)> {
-        vec![("cell".into(), self)]
+    fn cells(&self) -> Vec<Placed<'_>> {
+        vec![Placed {
+            group: "cell".into(),
+            trainable: true,
+            cell: self,
+        }]
     }
 
     fn count(&self) -> usize {

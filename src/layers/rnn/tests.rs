@@ -2,76 +2,12 @@
 
 use super::*;
 use crate::activation::Activation;
-use crate::config::Config;
-use crate::error::Result;
 use crate::float::Float;
 use crate::kernels::parallel::with_threads;
-use crate::layer::{
-    Backward, Buffers, Contract, Forward, Layer, Mask, Mode, Slices, Stream, View, ViewMut, Weight,
-    Weights,
-};
+use crate::layer::{Backward, Forward, Layer, Mode, Slices, Stream, View, ViewMut, Weights};
 use crate::random::Rng;
-use crate::shape::{Dims, Shape};
-use crate::testing::check_layer;
-
-/// A layer that is given this mask.
-#[derive(Debug)]
-struct Masked<L>(L);
-
-/// Padding at both ends, in the middle, everywhere and nowhere.
-const MASK: [bool; 16] = {
-    const T: bool = true;
-    const F: bool = false;
-    [F, T, T, F, T, F, T, T, F, F, F, F, T, T, T, T]
-};
-
-/// Of the first so many samples.
-fn mask(batch: usize, inputs: usize) -> &'static [Option<Mask<'static>>] {
-    const fn of(data: &'static [bool]) -> [Option<Mask<'static>>; 3] {
-        [Some(Mask { data, shape: &[4] }), None, None]
-    }
-    static WHOLE: [Option<Mask>; 3] = of(&MASK);
-    assert_eq!(batch, 4);
-    &WHOLE[..inputs]
-}
-
-impl<L: Layer> Layer for Masked<L> {
-    fn class_name(&self) -> &'static str {
-        "Masked"
-    }
-    fn config(&self) -> Config {
-        self.0.config()
-    }
-    fn output_shape(&self, inputs: &[Shape]) -> Result<Shape> {
-        self.0.output_shape(inputs)
-    }
-    fn more_outputs(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
-        self.0.more_outputs(inputs)
-    }
-    fn weights(&self, inputs: &[Shape]) -> Result<Vec<Weight>> {
-        self.0.weights(inputs)
-    }
-    fn buffers(&self, inputs: &[Dims]) -> Buffers {
-        self.0.buffers(inputs)
-    }
-    fn inference_buffers(&self, inputs: &[Dims]) -> Buffers {
-        self.0.inference_buffers(inputs)
-    }
-    fn contract(&self) -> Contract {
-        Contract {
-            batch_coupled: true, // half a batch would be given the wrong half of the mask
-            ..self.0.contract()
-        }
-    }
-    fn forward(&self, cx: Forward<'_>) {
-        let masks = mask(cx.y.batch, cx.x.len());
-        self.0.forward(Forward { masks, ..cx });
-    }
-    fn backward(&self, cx: Backward<'_>) {
-        let masks = mask(cx.y.batch, cx.x.len());
-        self.0.backward(Backward { masks, ..cx });
-    }
-}
+use crate::shape::Shape;
+use crate::testing::{check_layer, check_masked_layer};
 
 /// The variations that all recurrent layers have.
 fn check_options<C: Cells>(layer: impl Fn() -> RecurrentLayer<C>, states: usize) {
@@ -84,15 +20,16 @@ fn check_options<C: Cells>(layer: impl Fn() -> RecurrentLayer<C>, states: usize)
     let mut inputs = vec![x()];
     inputs.extend(vec![Shape::from([5]); states]);
     check_layer(given.clone(), &inputs);
-    check_layer(Masked(given), &inputs);
-    check_layer(Masked(layer()), &[x()]);
-    check_layer(
-        Masked(layer().go_backwards(true).return_sequences(true)),
-        &[x()],
-    );
-    check_layer(Masked(layer().zero_output_for_mask(true)), &[x()]);
-    let zero = layer().zero_output_for_mask(true).return_sequences(true);
-    check_layer(Masked(zero), &[x()]);
+    let mask = || Some(Shape::from([4]));
+    let mut masks = vec![mask()];
+    masks.resize(inputs.len(), None);
+    check_masked_layer(given, &inputs, &masks);
+    let masked = |layer| check_masked_layer(layer, &[x()], &[mask()]);
+    masked(layer());
+    masked(layer().go_backwards(true).return_sequences(true));
+    masked(layer().zero_output_for_mask(true));
+    masked(layer().zero_output_for_mask(true).return_sequences(true));
+    masked(layer().stateful(true));
 }
 
 #[test]
