@@ -295,9 +295,10 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// Folds the statistics of a training step into the state.
+    /// Folds the statistics of a training step into the state; in inference, what stateful layers remember.
     pub fn update_state(graph: &Graph, plan: &Plan, ws: &Workspace, state: &mut [Float]) {
-        for step in plan.steps.iter().filter(|s| s.keeps_stats() && s.trainable) {
+        let wanted = |s: &&Step| s.keeps_stats() && (s.trainable || s.remembers);
+        for step in plan.steps.iter().filter(wanted) {
             let entry = &graph.entries[step.entry];
             let stats = Weights::new(&ws.stats[step.stats.clone()], &entry.state_lens);
             step.layer.update_state(

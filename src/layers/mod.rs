@@ -7,7 +7,6 @@ pub mod convolutional;
 pub mod core;
 mod equation;
 pub mod geometry;
-mod inner;
 mod layout;
 pub mod merging;
 pub mod normalization;
@@ -16,37 +15,21 @@ pub mod pooling;
 pub mod preprocessing;
 pub mod regularization;
 pub mod reshaping;
+pub mod rnn;
 
 pub use activations::{ELU, LeakyReLU, PReLU, ReLU, Softmax};
 pub use args::{Borders, DataFormat, Sizes};
-pub use axes::Axes;
-pub use convolutional::{
-    Conv1D, Conv1DTranspose, Conv2D, Conv2DTranspose, Conv3D, Conv3DTranspose, DepthwiseConv1D,
-    DepthwiseConv2D, SeparableConv1D, SeparableConv2D,
-};
+pub use axes::{Axes};
+pub use convolutional::{Conv1D, Conv1DTranspose, Conv2D, Conv2DTranspose, Conv3D, Conv3DTranspose, DepthwiseConv1D, DepthwiseConv2D, SeparableConv1D, SeparableConv2D};
 pub use core::{Activation, Dense, Embedding, Identity, Masking, ReversibleEmbedding};
-pub use geometry::Padding;
+pub use geometry::{Padding};
 pub use merging::{Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract};
-pub use normalization::{
-    BatchNormalization, GroupNormalization, LayerNormalization, RMSNormalization, RenormClipping,
-    SpectralNormalization, UnitNormalization,
-};
-pub use pooling::{
-    AdaptiveAveragePooling1D, AdaptiveAveragePooling2D, AdaptiveAveragePooling3D,
-    AdaptiveMaxPooling1D, AdaptiveMaxPooling2D, AdaptiveMaxPooling3D, AveragePooling1D,
-    AveragePooling2D, AveragePooling3D, GlobalAveragePooling1D, GlobalAveragePooling2D,
-    GlobalAveragePooling3D, GlobalMaxPooling1D, GlobalMaxPooling2D, GlobalMaxPooling3D,
-    MaxPooling1D, MaxPooling2D, MaxPooling3D,
-};
-pub use preprocessing::Rescaling;
-pub use regularization::{
-    ActivityRegularization, AlphaDropout, Dropout, GaussianDropout, GaussianNoise,
-    SpatialDropout1D, SpatialDropout2D, SpatialDropout3D,
-};
-pub use reshaping::{
-    Cropping1D, Cropping2D, Cropping3D, Flatten, Interpolation, Permute, RepeatVector, Reshape,
-    UpSampling1D, UpSampling2D, UpSampling3D, ZeroPadding1D, ZeroPadding2D, ZeroPadding3D,
-};
+pub use normalization::{BatchNormalization, GroupNormalization, LayerNormalization, RMSNormalization, RenormClipping, SpectralNormalization, UnitNormalization};
+pub use pooling::{AdaptiveAveragePooling1D, AdaptiveAveragePooling2D, AdaptiveAveragePooling3D, AdaptiveMaxPooling1D, AdaptiveMaxPooling2D, AdaptiveMaxPooling3D, AveragePooling1D, AveragePooling2D, AveragePooling3D, GlobalAveragePooling1D, GlobalAveragePooling2D, GlobalAveragePooling3D, GlobalMaxPooling1D, GlobalMaxPooling2D, GlobalMaxPooling3D, MaxPooling1D, MaxPooling2D, MaxPooling3D};
+pub use preprocessing::{Rescaling};
+pub use regularization::{ActivityRegularization, AlphaDropout, Dropout, GaussianDropout, GaussianNoise, SpatialDropout1D, SpatialDropout2D, SpatialDropout3D};
+pub use reshaping::{Cropping1D, Cropping2D, Cropping3D, Flatten, Interpolation, Permute, RepeatVector, Reshape, UpSampling1D, UpSampling2D, UpSampling3D, ZeroPadding1D, ZeroPadding2D, ZeroPadding3D};
+pub use rnn::{Bidirectional, GRU, GRUCell, LSTM, LSTMCell, RNN, SimpleRNN, SimpleRNNCell, StackedRNNCells, TimeDistributed};
 
 use std::sync::Arc;
 
@@ -83,6 +66,7 @@ const TABLE: &[(&str, Reader)] = &[
     ("AveragePooling2D", read::<AveragePooling2D>),
     ("AveragePooling3D", read::<AveragePooling3D>),
     ("BatchNormalization", read::<BatchNormalization>),
+    ("Bidirectional", read::<Bidirectional>),
     ("Concatenate", read::<Concatenate>),
     ("Conv1D", read::<Conv1D>),
     ("Conv1DTranspose", read::<Conv1DTranspose>),
@@ -101,6 +85,7 @@ const TABLE: &[(&str, Reader)] = &[
     ("ELU", read::<ELU>),
     ("Embedding", read::<Embedding>),
     ("Flatten", read::<Flatten>),
+    ("GRU", GRU::read),
     ("GaussianDropout", read::<GaussianDropout>),
     ("GaussianNoise", read::<GaussianNoise>),
     ("GlobalAveragePooling1D", read::<GlobalAveragePooling1D>),
@@ -111,6 +96,7 @@ const TABLE: &[(&str, Reader)] = &[
     ("GlobalMaxPooling3D", read::<GlobalMaxPooling3D>),
     ("GroupNormalization", read::<GroupNormalization>),
     ("Identity", read::<Identity>),
+    ("LSTM", LSTM::read),
     ("LayerNormalization", read::<LayerNormalization>),
     ("LeakyReLU", read::<LeakyReLU>),
     ("Masking", read::<Masking>),
@@ -123,6 +109,7 @@ const TABLE: &[(&str, Reader)] = &[
     ("PReLU", read::<PReLU>),
     ("Permute", read::<Permute>),
     ("RMSNormalization", read::<RMSNormalization>),
+    ("RNN", RNN::read),
     ("ReLU", read::<ReLU>),
     ("RepeatVector", read::<RepeatVector>),
     ("Rescaling", read::<Rescaling>),
@@ -130,12 +117,14 @@ const TABLE: &[(&str, Reader)] = &[
     ("ReversibleEmbedding", read::<ReversibleEmbedding>),
     ("SeparableConv1D", read::<SeparableConv1D>),
     ("SeparableConv2D", read::<SeparableConv2D>),
+    ("SimpleRNN", SimpleRNN::read),
     ("Softmax", read::<Softmax>),
     ("SpatialDropout1D", read::<SpatialDropout1D>),
     ("SpatialDropout2D", read::<SpatialDropout2D>),
     ("SpatialDropout3D", read::<SpatialDropout3D>),
     ("SpectralNormalization", read::<SpectralNormalization>),
     ("Subtract", read::<Subtract>),
+    ("TimeDistributed", read::<TimeDistributed>),
     ("UnitNormalization", read::<UnitNormalization>),
     ("UpSampling1D", read::<UpSampling1D>),
     ("UpSampling2D", read::<UpSampling2D>),

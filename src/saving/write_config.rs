@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use crate::envelope::{custom, envelope};
 use crate::error::{Error, Result};
 use crate::layer::{Arg, LayerRef};
-use crate::layers;
+use crate::layers::{self, inner::dtype};
 use crate::losses;
 use crate::metrics::{self, Metric};
 use crate::models::spec::{Block, CallSite, Chain, Form, Input, Net, Source, Spec, block_names};
@@ -211,10 +211,6 @@ fn write_input(input: &Input, name: &str) -> Value {
     object["name"] = json!(name);
     object["inbound_nodes"] = json!([]);
     object
-}
-
-fn dtype() -> Value {
-    json!({"module": "keras", "class_name": "DTypePolicy", "config": {"name": "float32"}, "registered_name": null})
 }
 
 fn batch_shape(batch: Option<usize>, shape: &Shape) -> Value {
