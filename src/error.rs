@@ -84,6 +84,14 @@ pub enum Error {
         /// What usually helps.
         hint: &'static str,
     },
+    /// What a file holds cannot be used.
+    #[error("{path}: {source}")]
+    File {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        source: Box<Error>,
+    },
     /// Reading or writing failed.
     #[error("{path}: {source}")]
     Io {
@@ -140,6 +148,18 @@ impl Error {
         Error::Io {
             path: path.as_ref().display().to_string(),
             source,
+        }
+    }
+
+    /// Says in which file the mistake is, if it does not say so yet.
+    pub fn in_file(self, file: &str) -> Self {
+        match self {
+            Error::Io { .. } => self,
+            Error::Data { what, problem } if what.contains(file) => Error::Data { what, problem },
+            other => Error::File {
+                path: file.into(),
+                source: Box::new(other),
+            },
         }
     }
 

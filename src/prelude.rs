@@ -6,18 +6,29 @@ pub use crate::callbacks::{
 pub use crate::data::{Dataset, datasets};
 pub use crate::error::{Error, Result};
 pub use crate::layer::{Layer, LayerExt, LayerRef};
-pub use crate::layers::{Activation, Dense, Dropout, Flatten, Reshape};
+pub use crate::layers::{
+    Activation, AdaptiveAveragePooling1D, AdaptiveAveragePooling2D, AdaptiveAveragePooling3D,
+    AdaptiveMaxPooling1D, AdaptiveMaxPooling2D, AdaptiveMaxPooling3D, Add, Average,
+    AveragePooling1D, AveragePooling2D, AveragePooling3D, BatchNormalization, Concatenate, Conv1D,
+    Conv1DTranspose, Conv2D, Conv2DTranspose, Conv3D, Conv3DTranspose, DataFormat, Dense,
+    DepthwiseConv1D, DepthwiseConv2D, Dot, Dropout, Flatten, GlobalAveragePooling1D,
+    GlobalAveragePooling2D, GlobalAveragePooling3D, GlobalMaxPooling1D, GlobalMaxPooling2D,
+    GlobalMaxPooling3D, GroupNormalization, LayerNormalization, MaxPooling1D, MaxPooling2D,
+    MaxPooling3D, Maximum, Minimum, Multiply, RMSNormalization, RenormClipping, Reshape,
+    SeparableConv1D, SeparableConv2D, SpectralNormalization, Subtract, UnitNormalization,
+};
 pub use crate::losses::{
     BinaryCrossentropy, CategoricalCrossentropy, Loss, MeanAbsoluteError, MeanSquaredError,
     Reduction, SparseCategoricalCrossentropy,
 };
 pub use crate::metrics::{
-    AUC, Accuracy, Auc, BinaryAccuracy, CategoricalAccuracy, F1Score, Metric, Precision, Recall,
-    RootMeanSquaredError, SparseCategoricalAccuracy,
+    AUC, Accuracy, Auc, BinaryAccuracy, CategoricalAccuracy, F1Score, Metric, MetricExt, Precision,
+    Recall, RootMeanSquaredError, SparseCategoricalAccuracy,
 };
-pub use crate::models::{Model, Sequential};
+pub use crate::models::{Input, Inputs, KerasTensor, LayerCall, Model, Sequential};
 pub use crate::optimizers::{Adam, AdamW, Optimizer, OptimizerExt, RMSprop, RmsProp, SGD, Sgd};
 pub use crate::random::{Seed, set_random_seed};
+pub use crate::saving;
 pub use crate::shape::Shape;
 pub use crate::train::compile::Compile;
 pub use crate::train::evaluate::Evaluate;

@@ -60,6 +60,12 @@ impl Shape {
         Some(dims)
     }
 
+    /// Whether the two may be the same shape: equal ranks, and no axis known to differ.
+    pub fn agrees(&self, other: &Shape) -> bool {
+        let same = |(a, b): (&Option<usize>, &Option<usize>)| a.is_none() || b.is_none() || a == b;
+        self.rank() == other.rank() && self.0.iter().zip(&other.0).all(same)
+    }
+
     /// Whether data of this concrete shape may be given where `self` is declared.
     pub fn accepts(&self, dims: &[usize]) -> bool {
         self.rank() == dims.len()

@@ -372,11 +372,12 @@ impl<'a> Arrays<'a> {
     ///
     /// # Errors
     /// If a name is missing or unknown, or the number is not that of `names`.
-    pub fn ordered(self, what: &str, names: &[&str]) -> Result<Self> {
+    pub fn ordered<S: AsRef<str>>(self, what: &str, names: &[S]) -> Result<Self> {
+        let names: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
         if let List::Many(_, Some(given)) = &self.list {
             for name in given {
                 if !names.contains(&name.as_str()) {
-                    return Err(Error::unknown(&format!("name in {what}"), name, names));
+                    return Err(Error::unknown(&format!("name in {what}"), name, &names));
                 }
             }
         }
@@ -393,7 +394,7 @@ impl<'a> Arrays<'a> {
         };
         let mut tensors: Vec<_> = tensors.into_iter().map(Some).collect();
         let mut sorted = Vec::with_capacity(names.len());
-        for name in names {
+        for name in &names {
             let found = given
                 .iter()
                 .position(|g| g == name)
@@ -431,6 +432,13 @@ impl<'a> IntoArrays<'a> for Arrays<'a> {
 impl<'a> IntoArrays<'a> for Vec<Tensor<'a>> {
     fn into_arrays(self) -> Result<Arrays<'a>> {
         Ok(Arrays::many(self))
+    }
+}
+
+impl<'a> IntoArrays<'a> for &'a [ArrayD<f32>] {
+    fn into_arrays(self) -> Result<Arrays<'a>> {
+        let tensors = self.iter().map(ToTensor::to_tensor);
+        Ok(Arrays::many(tensors.collect::<Result<_>>()?))
     }
 }
 

@@ -7,7 +7,7 @@ use super::Activation;
 use crate::float::Float;
 
 /// Keras's function names, aliases behind the slash.
-const NAMES: [&str; 31] = [
+const NAMES: [&str; 32] = [
     "linear",
     "relu",
     "leaky_relu",
@@ -39,7 +39,12 @@ const NAMES: [&str; 31] = [
     "sparse_plus",
     "squareplus",
     "sparsemax",
+    "glu",
 ];
+
+/// What `hard_sigmoid` was in Keras 1 and 2. Keras 3 has no function for it: Python reads a file that holds this name only where
+/// a function of this name is registered.
+pub(crate) const HARD_SIGMOID_KERAS2: &str = "hard_sigmoid_keras2";
 
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
     NAMES.into_iter()
@@ -62,6 +67,7 @@ fn by_name(name: &str) -> Option<Activation> {
         "softsign" => Activation::Softsign,
         "sigmoid" => Activation::Sigmoid,
         "hard_sigmoid" => Activation::HardSigmoid,
+        HARD_SIGMOID_KERAS2 => Activation::HardSigmoidKeras2,
         "log_sigmoid" => Activation::LogSigmoid,
         "sparse_sigmoid" => Activation::SparseSigmoid,
         "silu" | "swish" => Activation::Silu,
@@ -81,15 +87,16 @@ fn by_name(name: &str) -> Option<Activation> {
         "sparse_plus" => Activation::SparsePlus,
         "squareplus" => Activation::Squareplus { b: 4.0 },
         "sparsemax" => Activation::Sparsemax,
+        "glu" => Activation::Glu,
         _ => return None,
     })
 }
 
 impl Activation {
-    /// Every activation with Keras's default arguments, once.
+    /// Every activation that keeps the shape, with Keras's default arguments, once.
     pub fn all() -> Vec<Activation> {
         names()
-            .filter(|n| !["swish", "hard_swish"].contains(n))
+            .filter(|n| !["swish", "hard_swish", "glu"].contains(n))
             .filter_map(by_name)
             .collect()
     }
@@ -109,7 +116,8 @@ impl Activation {
             Activation::Softplus => "softplus",
             Activation::Softsign => "softsign",
             Activation::Sigmoid => "sigmoid",
-            Activation::HardSigmoid | Activation::HardSigmoidKeras2 => "hard_sigmoid",
+            Activation::HardSigmoid => "hard_sigmoid",
+            Activation::HardSigmoidKeras2 => HARD_SIGMOID_KERAS2,
             Activation::LogSigmoid => "log_sigmoid",
             Activation::SparseSigmoid => "sparse_sigmoid",
             Activation::Silu => "silu",
@@ -126,6 +134,7 @@ impl Activation {
             Activation::SparsePlus => "sparse_plus",
             Activation::Squareplus { .. } => "squareplus",
             Activation::Sparsemax => "sparsemax",
+            Activation::Glu => "glu",
             Activation::Custom(custom) => custom.name(),
             Activation::Invalid(name) => name,
         }

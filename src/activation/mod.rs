@@ -3,7 +3,7 @@
 //! A layer that ends in an activation applies it in place ([`Activation::apply_bias`]) and turns `dy` into `dz` in place
 //! ([`Activation::grad_bias`]); [`Activation::reads`] says whether that needs the output or the pre-activation.
 
-mod form;
+pub(crate) mod form;
 mod formulas;
 
 use std::fmt;
@@ -121,8 +121,11 @@ pub enum Activation {
         /// Smoothness.
         b: Float,
     },
-    /// The nearest point of the simplex, over the last axis.
+    /// `max(x - tau, 0)` over the last axis, with Keras's `tau` (see [`kernels::reduce`](crate::kernels::reduce)).
     Sparsemax,
+    /// Gated linear unit: `a sigmoid(b)` of the halves `a, b` of the last axis, which it halves. Only as a layer of its own,
+    /// [`layers::Activation`](crate::layers::Activation).
+    Glu,
     /// A function of your own.
     Custom(Arc<dyn CustomActivation>),
     /// A name that is not known: what [`Activation::check`] reports.
@@ -177,6 +180,11 @@ impl Activation {
     pub fn check(&self, arg: &str) -> Result<()> {
         match self {
             Activation::Invalid(name) => Err(Error::unknown("activation", name, form::names())),
+            Activation::Glu => Err(Error::arg(
+                arg,
+                "an activation that keeps the shape (`glu` halves the last axis: put it in a layer `Activation`)",
+                "glu",
+            )),
             Activation::Relu {
                 max_value: Some(max),
                 ..
@@ -200,7 +208,7 @@ impl Activation {
     /// What the derivative needs. Where the output determines it exactly, it is the output, which is kept anyway.
     pub fn reads(&self) -> Reads {
         match *self {
-            Activation::Linear | Activation::Invalid(_) => Reads::Nothing,
+            Activation::Linear | Activation::Invalid(_) | Activation::Glu => Reads::Nothing,
             Activation::Relu {
                 negative_slope,
                 max_value,
@@ -221,6 +229,7 @@ impl Activation {
             | Activation::HardTanh
             | Activation::TanhShrink
             | Activation::Threshold { .. }
+            | Activation::Sparsemax
             | Activation::Custom(_) => Reads::Input,
             _ => Reads::Output,
         }
@@ -235,7 +244,7 @@ impl Activation {
             }
         }
         match self {
-            Activation::Linear | Activation::Invalid(_) => {}
+            Activation::Linear | Activation::Invalid(_) | Activation::Glu => {}
             Activation::Softmax => reduce::softmax(y, cols),
             Activation::LogSoftmax => reduce::log_softmax(y, cols),
             Activation::Sparsemax => reduce::sparsemax(y, cols),
@@ -271,10 +280,10 @@ impl Activation {
             }
         }
         match self {
-            Activation::Linear | Activation::Invalid(_) => {}
+            Activation::Linear | Activation::Invalid(_) | Activation::Glu => {}
             Activation::Softmax => reduce::softmax_backward(y, dy, cols),
             Activation::LogSoftmax => reduce::log_softmax_backward(y, dy, cols),
-            Activation::Sparsemax => reduce::sparsemax_backward(y, dy, cols),
+            Activation::Sparsemax => reduce::sparsemax_backward(z, dy, cols),
             Activation::Custom(custom) => custom.grad(z, dy, cols),
             _ => self.with(Grad(if self.reads() == Reads::Output { y } else { z }, dy)),
         }
@@ -364,6 +373,7 @@ impl Activation {
             | Activation::Softmax
             | Activation::LogSoftmax
             | Activation::Sparsemax
+            | Activation::Glu
             | Activation::Custom(_)
             | Activation::Invalid(_) => {}
         }

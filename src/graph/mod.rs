@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use crate::activation::Activation;
 use crate::error::{Error, Result};
-use crate::layer::{Head, Kind, Layer, LayerRef};
+use crate::layer::{Bound, Head, Kind, Layer, LayerRef};
 use crate::regularizer::Regularizer;
 use crate::shape::Shape;
 use weights::Var;
@@ -75,6 +75,17 @@ pub struct Node {
     pub inputs: Vec<usize>,
     /// Values it writes.
     pub outputs: Vec<usize>,
+    /// A value that is the mask of the first input (zero marks padding), in place of the mask that came with it.
+    pub mask: Option<usize>,
+    /// Overrides the mode of the pass for this call.
+    pub training: Option<bool>,
+}
+
+impl Node {
+    /// Whether it reads this value, as an input or as a mask.
+    pub fn reads(&self, value: usize) -> bool {
+        self.inputs.contains(&value) || self.mask == Some(value)
+    }
 }
 
 /// Most outputs a layer may have behind the first.
@@ -91,13 +102,15 @@ impl Graph {
         self.values.len() - 1
     }
 
-    /// Takes a layer in, laying out its weights for inputs of these shapes.
+    /// Takes a layer in, laying out its weights for inputs of these shapes. `variant` is the layer as its call
+    /// [bound](Layer::bind) it, where that is not the layer itself.
     ///
     /// # Errors
     /// If the layer refuses the shapes or its own arguments, or the name is taken.
     pub fn add_layer(
         &mut self,
         layer: &LayerRef,
+        variant: Option<&Arc<dyn Layer>>,
         name: &str,
         input_shapes: &[Shape],
     ) -> Result<usize> {
@@ -107,8 +120,9 @@ impl Graph {
             )));
         }
         let named = |e: Error| e.owned_by(name);
-        layer.layer.output_shape(input_shapes).map_err(named)?;
-        let weights = layer.layer.weights(input_shapes).map_err(named)?;
+        let bound = variant.unwrap_or(&layer.layer);
+        bound.output_shape(input_shapes).map_err(named)?;
+        let weights = bound.weights(input_shapes).map_err(named)?;
         let (params_start, state_start) = (
             self.params_len.next_multiple_of(ALIGN),
             self.state_len.next_multiple_of(ALIGN),
@@ -169,7 +183,7 @@ impl Graph {
         self.entries.push(Entry {
             layer: layer.layer.clone(),
             name: name.to_string(),
-            trainable: layer.trainable,
+            trainable: layer.trainable && !layer.layer.frozen(),
             activity_regularizer,
             input_shapes: input_shapes.to_vec(),
             vars: first_var..self.vars.len(),
@@ -186,13 +200,33 @@ impl Graph {
     /// # Errors
     /// If the layer refuses the shapes, or its weights would have other shapes than at its first call.
     pub fn call(&mut self, entry: usize, inputs: &[usize]) -> Result<Vec<usize>> {
-        let shapes: Vec<Shape> = inputs.iter().map(|&v| self.values[v].clone()).collect();
+        self.call_bound(
+            entry,
+            Bound {
+                inputs: inputs.to_vec(),
+                ..Bound::default()
+            },
+        )
+    }
+
+    /// [`call`](Self::call) with the arguments that the layer [bound](Layer::bind); tensors are values of the graph.
+    ///
+    /// # Errors
+    /// As `call`.
+    pub fn call_bound(&mut self, entry: usize, bound: Bound) -> Result<Vec<usize>> {
+        let shapes: Vec<Shape> = bound
+            .inputs
+            .iter()
+            .map(|&v| self.values[v].clone())
+            .collect();
         let Entry {
             layer,
             name,
             input_shapes,
+            vars,
             ..
         } = &self.entries[entry];
+        let layer = bound.layer.as_ref().unwrap_or(layer);
         let named = |e: Error| e.owned_by(name);
         let mut outputs = vec![layer.output_shape(&shapes).map_err(named)?];
         outputs.extend(layer.more_outputs(&shapes).map_err(named)?);
@@ -205,7 +239,7 @@ impl Graph {
         }
         if shapes != *input_shapes {
             let weights = layer.weights(&shapes).map_err(named)?;
-            let same = self.vars[self.entries[entry].vars.clone()]
+            let same = self.vars[vars.clone()]
                 .iter()
                 .map(|v| v.weight.shape)
                 .eq(weights.iter().map(|w| w.shape));
@@ -230,10 +264,51 @@ impl Graph {
         self.nodes.push(Node {
             layer,
             entry,
-            inputs: inputs.to_vec(),
+            inputs: bound.inputs,
             outputs: outputs.clone(),
+            mask: bound.mask,
+            training: bound.training,
         });
         Ok(outputs)
+    }
+
+    /// Puts the layers into this order (a permutation of their indices) and lays out the arenas accordingly.
+    pub fn reorder(&mut self, order: &[usize]) {
+        let mut place = vec![0; order.len()];
+        order
+            .iter()
+            .enumerate()
+            .for_each(|(to, &from)| place[from] = to);
+        self.nodes.iter_mut().for_each(|n| n.entry = place[n.entry]);
+        let (mut vars, mut entries) = (Vec::new(), Vec::new());
+        let (mut params, mut state) = (0usize, 0usize);
+        for &from in order {
+            let mut entry = self.entries[from].clone();
+            let first = vars.len();
+            let starts = (
+                params.next_multiple_of(ALIGN),
+                state.next_multiple_of(ALIGN),
+            );
+            (params, state) = starts;
+            for var in &self.vars[entry.vars.clone()] {
+                let end = match var.weight.kind {
+                    Kind::Trainable => &mut params,
+                    Kind::State => &mut state,
+                };
+                let range = *end..*end + var.range.len();
+                *end = range.end;
+                vars.push(Var {
+                    entry: entries.len(),
+                    range,
+                    weight: var.weight.clone(),
+                });
+            }
+            entry.vars = first..vars.len();
+            (entry.params, entry.state) = (starts.0..params, starts.1..state);
+            entries.push(entry);
+        }
+        (self.entries, self.vars) = (entries, vars);
+        (self.params_len, self.state_len) = (params, state);
     }
 
     /// Number of trainable and of other weights, as Keras counts them (frozen layers' are not trainable).
@@ -253,7 +328,7 @@ impl Graph {
     /// `None` where the output does not end in one, or where its value is used elsewhere as well.
     pub fn with_logits(&self, output: usize) -> Option<(Graph, Activation)> {
         let value = self.outputs[output];
-        let used = self.nodes.iter().any(|n| n.inputs.contains(&value))
+        let used = self.nodes.iter().any(|n| n.reads(value))
             || self.outputs.iter().filter(|&&v| v == value).count() > 1;
         let at = self.nodes.iter().position(|n| n.outputs == [value])?;
         if used

@@ -4,7 +4,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::Graph;
+use super::{Graph, Node};
 use crate::error::{Error, Result};
 use crate::layer::{Accum, Buffers, Kind, Layer, MaskRule, Mode};
 use crate::regularizer::Regularizer;
@@ -67,6 +67,17 @@ pub struct Step {
     pub activity_regularizer: Option<Regularizer>,
     /// Mask the layer computes: its index.
     pub computes_mask: Option<usize>,
+    /// A value that is made into the mask of the first input: the value and the mask's index.
+    pub given_mask: Option<(usize, usize)>,
+    /// Training or inference, whatever the pass is.
+    pub mode: Option<Mode>,
+}
+
+impl Step {
+    /// Whether it has state that training updates, and is not told to run as in inference.
+    pub fn keeps_stats(&self) -> bool {
+        !self.stats.is_empty() && self.mode != Some(Mode::Infer)
+    }
 }
 
 /// See the [module](self).
@@ -177,13 +188,12 @@ impl Plan {
             let entry = &graph.entries[node.entry];
             let x: Vec<Dims> = node.inputs.iter().map(|&v| self.dims[v]).collect();
             let contract = node.layer.contract();
+            let given_mask = node.mask.map(|v| {
+                self.masks.push(self.dims[v]);
+                (v, self.masks.len() - 1)
+            });
             let computes_mask = self
-                .mask_rule(
-                    node.layer.as_ref(),
-                    contract.mask,
-                    &node.inputs,
-                    node.outputs[0],
-                )
+                .mask_rule(node, given_mask.map(|(_, mask)| mask), contract.mask)
                 .map_err(|e| e.owned_by(&entry.name))?;
             let in_place = contract.in_place && x[0].numel() == self.dims[node.outputs[0]].numel();
             debug_assert!(
@@ -224,6 +234,10 @@ impl Plan {
                 accum: Accum::Add,
                 activity_regularizer: entry.activity_regularizer.clone(),
                 computes_mask,
+                given_mask,
+                mode: node
+                    .training
+                    .map(|t| if t { Mode::Train } else { Mode::Infer }),
             });
         }
         Ok(())
@@ -232,12 +246,15 @@ impl Plan {
     /// Gives the output its mask; the index of a mask that the layer has to compute.
     fn mask_rule(
         &mut self,
-        layer: &dyn Layer,
+        node: &Node,
+        given: Option<usize>,
         rule: MaskRule,
-        inputs: &[usize],
-        output: usize,
     ) -> Result<Option<usize>> {
-        let masks: Vec<Option<usize>> = inputs.iter().map(|&v| self.mask_of[v]).collect();
+        let (layer, inputs, output) = (&node.layer, &node.inputs, node.outputs[0]);
+        let mut masks: Vec<Option<usize>> = inputs.iter().map(|&v| self.mask_of[v]).collect();
+        if let (Some(first), Some(_)) = (masks.first_mut(), given) {
+            *first = given;
+        }
         match rule {
             MaskRule::Stop => Ok(None),
             MaskRule::Pass => {
@@ -263,7 +280,7 @@ impl Plan {
 
     /// Slots for values. In inference a slot is free again after the last reader; in training values live until backward.
     fn place_values(&mut self, graph: &Graph, mode: Mode) {
-        let readers = |v: usize| graph.nodes.iter().filter(|n| n.inputs.contains(&v)).count();
+        let readers = |v: usize| graph.nodes.iter().filter(|n| n.reads(v)).count();
         let mut left: Vec<usize> = (0..self.dims.len()).map(readers).collect();
         let mut slots = Slots::default();
         for s in 0..self.steps.len() {
@@ -284,6 +301,7 @@ impl Plan {
             }
             if mode == Mode::Infer {
                 let mut read = self.steps[s].inputs.clone();
+                read.extend(self.steps[s].given_mask.map(|(v, _)| v));
                 read.sort_unstable();
                 read.dedup();
                 for v in read {
@@ -322,7 +340,12 @@ impl Plan {
         mode: Mode,
     ) -> bool {
         let used_once = self.steps[s].inputs.iter().filter(|&&v| v == x).count() == 1;
-        if !used_once || self.outputs.contains(&x) || !matches!(self.places[x], Place::Slot(_)) {
+        let is_mask = graph.nodes[s].mask == Some(x);
+        if !used_once
+            || is_mask
+            || self.outputs.contains(&x)
+            || !matches!(self.places[x], Place::Slot(_))
+        {
             return false;
         }
         let producer = self.steps[..s]

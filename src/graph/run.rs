@@ -34,6 +34,8 @@ pub struct Pass<'a> {
     pub seed: u64,
     /// Training step, the counter of the random numbers.
     pub step: u64,
+    /// What the loss is multiplied by, and so the gradients of penalties on outputs.
+    pub loss_scale: Float,
     /// Whether kernels may use threads.
     pub par: Par,
 }
@@ -43,6 +45,12 @@ impl<'a> Pass<'a> {
     pub fn forward(&self, ws: &mut Workspace) {
         ws.penalty = 0.0;
         for (s, step) in self.plan.steps.iter().enumerate() {
+            if let Some((v, mask)) = step.given_mask {
+                let mut out = take(&mut ws.masks[mask]);
+                let flags = out.iter_mut().zip(self.value(v, ws));
+                flags.for_each(|(flag, x)| *flag = *x != 0.0);
+                ws.masks[mask] = out;
+            }
             if let Some(mask) = step.computes_mask {
                 self.compute_mask(step, mask, ws);
             }
@@ -81,7 +89,7 @@ impl<'a> Pass<'a> {
                     scratch: Slices::scaled(&mut scratch, &step.buffers.scratch, self.batch),
                     stats: self.stats(step, entry, &mut stats),
                     masks,
-                    mode: self.mode,
+                    mode: step.mode.unwrap_or(self.mode),
                     trainable: step.trainable,
                     rng: self.rng(step),
                     par: self.par,
@@ -269,13 +277,27 @@ impl<'a> Pass<'a> {
         views
     }
 
+    /// What layers do to their own weights before a training step.
+    pub fn prepare(
+        graph: &Graph,
+        plan: &Plan,
+        ws: &mut Workspace,
+        params: &mut [Float],
+        state: &mut [Float],
+    ) {
+        for step in plan.steps.iter().filter(|s| s.keeps_stats()) {
+            let entry = &graph.entries[step.entry];
+            step.layer.prepare(
+                Slices::exact(&mut params[entry.params.clone()], &entry.param_lens),
+                Slices::exact(&mut state[entry.state.clone()], &entry.state_lens),
+                Slices::exact(&mut ws.stats[step.stats.clone()], &entry.state_lens),
+            );
+        }
+    }
+
     /// Folds the statistics of a training step into the state.
     pub fn update_state(graph: &Graph, plan: &Plan, ws: &Workspace, state: &mut [Float]) {
-        for step in plan
-            .steps
-            .iter()
-            .filter(|s| !s.stats.is_empty() && s.trainable)
-        {
+        for step in plan.steps.iter().filter(|s| s.keeps_stats() && s.trainable) {
             let entry = &graph.entries[step.entry];
             let stats = Weights::new(&ws.stats[step.stats.clone()], &entry.state_lens);
             step.layer.update_state(
@@ -292,7 +314,7 @@ impl<'a> Pass<'a> {
         let n = self.len(step.outputs[0]);
         let shape = [self.batch, n / self.batch];
         // d(penalty(y) / batch) = penalty'(y) / batch: scaled by hand because a regularizer only adds.
-        let scale = self.batch as Float;
+        let scale = self.batch as Float / self.loss_scale;
         dy[..n].iter_mut().for_each(|d| *d *= scale);
         regularizer.add_grad(self.view(step.outputs[0], ws).data, &shape, &mut dy[..n]);
         dy[..n].iter_mut().for_each(|d| *d /= scale);
@@ -374,7 +396,7 @@ impl<'a> Pass<'a> {
             n => {
                 let views: Vec<View> = (0..n).map(|i| self.input_view(step, i, ws, hide)).collect();
                 let masks: Vec<Option<Mask>> =
-                    step.inputs.iter().map(|&v| self.mask(v, ws)).collect();
+                    (0..n).map(|i| self.input_mask(step, i, ws)).collect();
                 f(&views, &masks)
             }
         }
@@ -403,7 +425,7 @@ impl<'a> Pass<'a> {
         });
         let masks: [Option<Mask>; N] = std::array::from_fn(|i| {
             if i < n {
-                self.mask(step.inputs[i], ws)
+                self.input_mask(step, i, ws)
             } else {
                 None
             }
@@ -423,16 +445,32 @@ impl<'a> Pass<'a> {
         }
     }
 
+    fn input_mask<'w>(&self, step: &Step, i: usize, ws: &'w Workspace) -> Option<Mask<'w>>
+    where
+        'a: 'w,
+    {
+        match step.given_mask {
+            Some((_, mask)) if i == 0 => Some(self.mask_data(mask, ws)),
+            _ => self.mask(step.inputs[i], ws),
+        }
+    }
+
     fn mask<'w>(&self, v: usize, ws: &'w Workspace) -> Option<Mask<'w>>
     where
         'a: 'w,
     {
-        let mask = self.plan.mask_of[v]?;
+        Some(self.mask_data(self.plan.mask_of[v]?, ws))
+    }
+
+    fn mask_data<'w>(&self, mask: usize, ws: &'w Workspace) -> Mask<'w>
+    where
+        'a: 'w,
+    {
         let dims = &self.plan.masks[mask];
-        Some(Mask {
+        Mask {
             data: &ws.masks[mask][..dims.numel() * self.batch],
             shape: dims,
-        })
+        }
     }
 
     fn entry(&self, step: &Step) -> &'a Entry {

@@ -86,6 +86,7 @@ fn siamese() -> Graph {
     let tower = graph
         .add_layer(
             &crate::layers::Dense::new(4).activation("tanh").into(),
+            None,
             "tower",
             &[[3].into()],
         )
@@ -95,18 +96,28 @@ fn siamese() -> Graph {
         graph.call(tower, &[b]).unwrap()[0],
     );
     let both = graph
-        .add_layer(&ProductAndSum.into(), "both", &[[4].into(), [4].into()])
+        .add_layer(
+            &ProductAndSum.into(),
+            None,
+            "both",
+            &[[4].into(), [4].into()],
+        )
         .unwrap();
     let (product, sum) = {
         let outputs = graph.call(both, &[ta, tb]).unwrap();
         (outputs[0], outputs[1])
     };
     let square = graph
-        .add_layer(&Square.into(), "square", &[[4].into()])
+        .add_layer(&Square.into(), None, "square", &[[4].into()])
         .unwrap();
     let squared = graph.call(square, &[sum]).unwrap()[0];
     let twice = graph
-        .add_layer(&ProductAndSum.into(), "twice", &[[4].into(), [4].into()])
+        .add_layer(
+            &ProductAndSum.into(),
+            None,
+            "twice",
+            &[[4].into(), [4].into()],
+        )
         .unwrap();
     let last = graph.call(twice, &[product, product]).unwrap();
     graph.outputs = vec![squared, last[0], sum, ta];
@@ -156,6 +167,7 @@ impl Bench {
             mode,
             seed: 0,
             step: 0,
+            loss_scale: 1.0,
             par: Par::Serial,
         })
     }
@@ -236,6 +248,7 @@ fn inference_reuses_slots_and_gives_the_same() {
         let layer = graph
             .add_layer(
                 &crate::layers::Dense::new(8).into(),
+                None,
                 &format!("dense_{i}"),
                 &[[8].into()],
             )
@@ -272,7 +285,12 @@ fn a_shared_layer_needs_inputs_of_one_shape() {
     let mut graph = Graph::default();
     let (a, b) = (graph.input([3].into()), graph.input([2].into()));
     let layer = graph
-        .add_layer(&crate::layers::Dense::new(4).into(), "dense", &[[3].into()])
+        .add_layer(
+            &crate::layers::Dense::new(4).into(),
+            None,
+            "dense",
+            &[[3].into()],
+        )
         .unwrap();
     graph.call(layer, &[a]).unwrap();
     let e = graph.call(layer, &[b]).unwrap_err().to_string();

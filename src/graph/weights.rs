@@ -35,10 +35,7 @@ impl Weights {
     /// Fresh weights by each variable's initializer. Variable `i` has random numbers of its own, so that changing one layer
     /// leaves the others as they were.
     pub fn new(graph: &Graph, seed: u64) -> Result<Weights> {
-        let mut weights = Weights {
-            params: Buffer::zeros(graph.params_len),
-            state: Buffer::zeros(graph.state_len),
-        };
+        let mut weights = Weights::zeros(graph);
         let mut rng = Rng::new(seed);
         for var in &graph.vars {
             let mut rng = rng.split();
@@ -49,6 +46,14 @@ impl Weights {
                 .map_err(|e| e.owned_by(owner))?;
         }
         Ok(weights)
+    }
+
+    /// All zeros, to be filled from elsewhere.
+    pub fn zeros(graph: &Graph) -> Weights {
+        Weights {
+            params: Buffer::zeros(graph.params_len),
+            state: Buffer::zeros(graph.state_len),
+        }
     }
 
     /// The values of one variable.
@@ -68,19 +73,23 @@ impl Weights {
     }
 }
 
-/// Contiguous runs of trainable weights that are not frozen.
-pub fn trainable_runs(graph: &Graph) -> Vec<Range<usize>> {
-    let mut runs: Vec<Range<usize>> = Vec::new();
-    for entry in graph
-        .entries
-        .iter()
-        .filter(|e| e.trainable && !e.params.is_empty())
-    {
-        match runs.last_mut() {
-            // The gap is alignment: zeros with zero gradients.
-            Some(run) if entry.params.start - run.end < super::ALIGN => run.end = entry.params.end,
-            _ => runs.push(entry.params.clone()),
+impl Graph {
+    /// Keras's path of a variable: `dense/kernel`, or with the variable's group in the middle.
+    pub fn path(&self, var: &Var) -> String {
+        let layer = &self.entries[var.entry].name;
+        match var.weight.group.as_str() {
+            "" => format!("{layer}/{}", var.weight.name),
+            group => format!("{layer}/{group}/{}", var.weight.name),
         }
     }
-    runs
+
+    /// Whether a variable is trained now.
+    pub fn trains(&self, var: &Var) -> bool {
+        var.weight.kind == Kind::Trainable && self.entries[var.entry].trainable
+    }
+
+    /// Whether one range of the arena follows another with no more between them than alignment.
+    pub fn adjoining(&self, first: &Range<usize>, second: &Range<usize>) -> bool {
+        second.start >= first.end && second.start - first.end < super::ALIGN
+    }
 }

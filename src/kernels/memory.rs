@@ -1,5 +1,6 @@
 //! Buffers whose start is aligned to a cache line, so that vector loads never straddle two.
 
+use std::cell::Cell;
 use std::ops::{Deref, DerefMut};
 
 use crate::float::Float;
@@ -56,6 +57,20 @@ impl DerefMut for Buffer {
         // SAFETY: as in `deref`, and `self` is borrowed exclusively.
         unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.len) }
     }
+}
+
+thread_local! {
+    static SCRATCH: Cell<Buffer> = const { Cell::new(Buffer { lines: Vec::new(), len: 0 }) };
+}
+
+/// Calls `f` with `len` numbers of undefined content. The memory is the thread's own and kept from call to call; while in use it
+/// is taken away from the thread, so that a nested call would find none and make its own.
+pub fn with_scratch<R>(len: usize, f: impl FnOnce(&mut [Float]) -> R) -> R {
+    let mut buffer = SCRATCH.take();
+    buffer.grow(len);
+    let r = f(&mut buffer[..len]);
+    SCRATCH.set(buffer);
+    r
 }
 
 #[cfg(test)]

@@ -13,6 +13,9 @@ pub enum Par {
     Threads,
 }
 
+/// Elements that are worth a fork: what one core moves through memory in some ten microseconds.
+const WORTH: usize = 1 << 15;
+
 impl Par {
     /// Runs both, on two threads if allowed.
     pub fn join(self, a: impl FnOnce() + Send, b: impl FnOnce() + Send) {
@@ -55,6 +58,18 @@ impl Par {
         f: impl Fn(usize, &mut [A], &mut [B]) + Sync,
     ) {
         self.pieces(0, a, piece_a.max(1), b, piece_b, &f);
+    }
+
+    /// Calls `f(first, part)` for parts of whole rows, where `first` is the number of the part's first row; for sweeps that cost
+    /// no more than the memory traffic.
+    pub fn for_each_rows<T: Send>(
+        self,
+        data: &mut [T],
+        row: usize,
+        f: impl Fn(usize, &mut [T]) + Sync,
+    ) {
+        let rows = (WORTH / row.max(1)).max(1);
+        self.for_each_piece(data, rows * row, |start, part| f(start / row.max(1), part));
     }
 
     /// Parts from number `first` on, halved until one is left.

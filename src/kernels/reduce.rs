@@ -2,7 +2,6 @@
 //!
 //! Short rows (ten classes) are held in registers as two windows that overlap in the middle (`Windows`); loops over them
 //! would be all remainder.
-use super::elementwise::sum;
 use super::math;
 use super::pointwise::{Pointwise, each};
 use super::simd::simd_fn;
@@ -248,25 +247,41 @@ simd_fn! {
     }
 }
 
-/// Sparsemax of every row: the nearest point of the probability simplex, `y = max(y - tau, 0)`.
+/// Where a number stands in its row sorted downwards: how many come before it, itself included, and their sum. Equals keep
+/// their order.
+fn standing(row: &[Float], at: usize) -> (usize, Float) {
+    let x = row[at];
+    let (mut rank, mut sum) = (0, 0.0);
+    for (i, &other) in row.iter().enumerate() {
+        if other > x || (other == x && i <= at) {
+            rank += 1;
+            sum += other;
+        }
+    }
+    (rank, sum)
+}
+
+/// Whether a number belongs to the support of sparsemax, from where it [stands](standing).
+fn supports(x: Float, (rank, sum): (usize, Float)) -> bool {
+    x - (sum - 1.0) / rank as Float > 0.0
+}
+
+/// Keras's sparsemax of every row: `y = max(x - tau, 0)` with `tau = (sum over the support of the running sums - 1) / k`, where
+/// the support are the `k` largest numbers with `1 + r x_(r) > x_(1) + .. + x_(r)`.
 ///
-/// `tau` is where `sum(max(y - tau, 0)) = 1`. Newton's iteration on that convex, piecewise linear function, begun below the
-/// root, ends exactly there after at most as many steps as there are columns, and needs no sorted copy.
+/// [Martins and Astudillo](https://arxiv.org/abs/1602.02068) take the last running sum alone, which makes the rows sum to one;
+/// Keras adds them all, and files trained with it expect that. Takes time in the square of `cols`, and no memory.
 pub fn sparsemax(y: &mut [Float], cols: usize) {
     for row in y.chunks_exact_mut(cols.max(1)) {
-        let mut tau = (sum(row) - 1.0) / row.len() as Float;
-        for _ in 0..cols {
-            let (mut total, mut count) = (0.0, 0.0);
-            for &y in row.iter().filter(|&&y| y > tau) {
-                total += y;
-                count += 1.0;
+        let (mut total, mut k) = (0.0, 0);
+        for at in 0..row.len() {
+            let place = standing(row, at);
+            if supports(row[at], place) {
+                total += place.1;
+                k += 1;
             }
-            let next = (total - 1.0) / count;
-            if next <= tau || count == 0.0 {
-                break;
-            }
-            tau = next;
         }
+        let tau = (total - 1.0) / k as Float;
         for y in row {
             let above = *y - tau;
             *y = if above < 0.0 { 0.0 } else { above };
@@ -274,17 +289,33 @@ pub fn sparsemax(y: &mut [Float], cols: usize) {
     }
 }
 
-/// Backward of sparsemax, from its output: on the support `dx = dy - mean(dy over the support)`, elsewhere 0.
-pub fn sparsemax_backward(y: &[Float], dy: &mut [Float], cols: usize) {
+/// Backward of [`sparsemax`], from its input: `x_(r)` of the support is in `k - r + 1` of the running sums, so that
+/// `dx = [y > 0] dy - (k - r + 1) / k sum_(y > 0) dy`.
+pub fn sparsemax_backward(x: &[Float], dy: &mut [Float], cols: usize) {
     let cols = cols.max(1);
-    for (dy, y) in dy.chunks_exact_mut(cols).zip(y.chunks_exact(cols)) {
-        let (mut total, mut count) = (0.0, 0.0);
-        for (dy, _) in dy.iter().zip(y).filter(|(_, y)| **y > 0.0) {
-            total += dy;
-            count += 1.0;
+    for (dy, x) in dy.chunks_exact_mut(cols).zip(x.chunks_exact(cols)) {
+        let (mut total, mut k) = (0.0, 0);
+        for at in 0..x.len() {
+            let place = standing(x, at);
+            if supports(x[at], place) {
+                total += place.1;
+                k += 1;
+            }
         }
-        for (dy, &y) in dy.iter_mut().zip(y) {
-            *dy = if y > 0.0 { *dy - total / count } else { 0.0 };
+        let tau = (total - 1.0) / k as Float;
+        let mut sum = 0.0;
+        for (dy, x) in dy.iter_mut().zip(x) {
+            if *x > tau {
+                sum += *dy;
+            } else {
+                *dy = 0.0;
+            }
+        }
+        for (at, dy) in dy.iter_mut().enumerate() {
+            let place = standing(x, at);
+            if supports(x[at], place) {
+                *dy -= (k + 1 - place.0) as Float / k as Float * sum;
+            }
         }
     }
 }

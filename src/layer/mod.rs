@@ -10,16 +10,18 @@
 //! * Fan-out is the engine's business alone: a second consumer of a value writes to a spare buffer, and the engine adds.
 //! * An [`in_place`](Contract::in_place) layer receives `y` already holding `x`, and in backward `dx[0]` already holding `dy`
 //!   (its `cx.x[0]` in forward and its `cx.dy` in backward are empty).
-//! * Layers never change weights. Statistics that training updates are written to `stats` and folded in by
-//!   [`Layer::update_state`] after the step.
+//! * Layers never change weights while they run. Statistics that training updates are written to `stats` and folded in by
+//!   [`Layer::update_state`] after the step; what must happen to weights before one is done in [`Layer::prepare`].
 //! * Cross-cutting things (name, trainable, activity regularizer) belong to [`LayerRef`], never to a layer.
 //! * Randomness is counter based ([`Forward::rng`]): masks depend neither on threads nor on the order of calls.
 //! * All validation is in [`Layer::output_shape`] and [`Layer::weights`]; inside `forward` and `backward` there is no `Result`,
 //!   no allocation and no lock, only `debug_assert!`.
 
+mod call;
 mod reference;
 mod slices;
 
+pub use call::{Arg, Bound, Call, CallArgs};
 pub use reference::{LayerExt, LayerRef, default_name};
 pub use slices::{Len, Slices, Weights};
 
@@ -43,6 +45,11 @@ pub trait Layer: Debug + Send + Sync {
     /// Keras's class name: the key in files, and the stem of default names (`MaxPooling2D` gives `max_pooling2d`).
     fn class_name(&self) -> &'static str;
 
+    /// Keras's module of the class: `keras.layers`, or that of one of its operations (`keras.src.ops.numpy`).
+    fn module(&self) -> &'static str {
+        "keras.layers"
+    }
+
     /// Keras's constructor arguments; `name`, `trainable` and `dtype` are added by whoever writes a file.
     fn config(&self) -> Config;
 
@@ -54,7 +61,17 @@ pub trait Layer: Debug + Send + Sync {
         Ok(Vec::new())
     }
 
-    /// Weights in Keras's order, trainable ones first. Asked once per layer, after `output_shape` accepted the inputs.
+    /// Puts the arguments of a call into the flat list of inputs that all other methods see. Default: every positional tensor is
+    /// an input. A layer with arguments of its own (`initial_state`, `use_causal_mask`, the constant of `x + 1`) gives a variant of
+    /// itself that has them built in and uses the same weights.
+    ///
+    /// # Errors
+    /// If it has no such argument.
+    fn bind(&self, call: &Call) -> Result<Bound> {
+        call.flat()
+    }
+
+    /// Weights in Keras's order. Asked once per layer, after `output_shape` accepted the inputs.
     fn weights(&self, _inputs: &[Shape]) -> Result<Vec<Weight>> {
         Ok(Vec::new())
     }
@@ -68,6 +85,10 @@ pub trait Layer: Debug + Send + Sync {
     fn contract(&self) -> Contract {
         Contract::default()
     }
+
+    /// What a training step does to the layer's own weights before it begins (SpectralNormalization divides its kernel by its
+    /// norm). Only called for layers with state; `room` is as large as `state` and free to use.
+    fn prepare(&self, _w: Slices<'_>, _state: Slices<'_>, _room: Slices<'_>) {}
 
     /// Computes `y` from `x`.
     fn forward(&self, cx: Forward<'_>);
@@ -91,6 +112,11 @@ pub trait Layer: Debug + Send + Sync {
         Head::None
     }
 
+    /// Whether the weights are frozen wherever the layer stands (a wrapper around a frozen layer).
+    fn frozen(&self) -> bool {
+        false
+    }
+
     /// A penalty on the output that is part of the layer itself (`ActivityRegularization`).
     fn activity_regularizer(&self) -> Option<&Regularizer> {
         None
@@ -104,6 +130,8 @@ pub struct Weight {
     pub name: &'static str,
     /// Sub-path in a weights file: `""`, `cell`, `forward_layer/cell`, ...
     pub group: String,
+    /// A second sub-path under which a weights file holds it, if Keras writes it twice.
+    pub also: Option<String>,
     /// Its shape.
     pub shape: Dims,
     /// How it starts.
@@ -132,6 +160,7 @@ impl Weight {
         Weight {
             name,
             group,
+            also: None,
             shape: shape.into(),
             init: init.clone(),
             kind,
@@ -162,11 +191,18 @@ impl Weight {
 
     /// Under this sub-path.
     pub fn group(mut self, group: &str) -> Self {
-        self.group = if self.group.is_empty() {
-            group.to_string()
-        } else {
-            format!("{group}/{}", self.group)
+        let below = |path: String| match path.as_str() {
+            "" => group.to_string(),
+            path => format!("{group}/{path}"),
         };
+        self.group = below(self.group);
+        self.also = self.also.map(below);
+        self
+    }
+
+    /// Under that sub-path too.
+    pub fn also(mut self, group: &str) -> Self {
+        self.also = Some(group.to_string());
         self
     }
 }

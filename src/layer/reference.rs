@@ -17,6 +17,16 @@ pub struct LayerRef {
 }
 
 impl LayerRef {
+    /// A layer behind a pointer.
+    pub fn from_arc(layer: Arc<dyn Layer>) -> Self {
+        LayerRef {
+            layer,
+            name: None,
+            trainable: true,
+            activity_regularizer: None,
+        }
+    }
+
     /// Names the layer; names are unique within a model.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
@@ -38,12 +48,7 @@ impl LayerRef {
 
 impl<L: Layer + 'static> From<L> for LayerRef {
     fn from(layer: L) -> Self {
-        LayerRef {
-            layer: Arc::new(layer),
-            name: None,
-            trainable: true,
-            activity_regularizer: None,
-        }
+        LayerRef::from_arc(Arc::new(layer))
     }
 }
 

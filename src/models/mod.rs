@@ -1,9 +1,18 @@
 //! Models: [`Sequential`], and [`Model`], which both it and functional models are.
 
+mod donor;
+mod functional;
 mod sequential;
+pub(crate) mod spec;
 mod summary;
+mod symbolic;
 
+pub use functional::ModelTensors;
 pub use sequential::Sequential;
+pub use spec::{Block, Nested};
+pub use symbolic::{Input, Inputs, IntoInputs, KerasTensor, LayerCall, Symbolic};
+
+use std::sync::Arc;
 
 use ndarray::{ArrayD, IxDyn};
 
@@ -12,13 +21,14 @@ use crate::float::Float;
 use crate::graph::Graph;
 use crate::graph::weights::{Var, Weights};
 use crate::kernels::memory::Buffer;
-use crate::layer::LayerRef;
 use crate::random;
 use crate::shape::Shape;
 use crate::tensor::ToTensor;
 use crate::train::compile::Compiled;
 use crate::train::predict::Pool;
 use crate::train::step::Trainer;
+use donor::Donor;
+use spec::Spec;
 
 /// A model: a graph of layers, its weights, and once compiled what it takes to train them.
 ///
@@ -35,18 +45,8 @@ pub struct Model {
     pub(crate) compiled: Option<Compiled>,
     pub(crate) trainer: Option<Box<Trainer>>,
     pub(crate) pool: Pool,
-}
-
-/// How a model was written down.
-#[derive(Clone, Debug)]
-pub(crate) enum Spec {
-    /// Layers one after the other.
-    Sequential {
-        /// Declared shape of the input.
-        input: Option<Shape>,
-        /// The layers.
-        layers: Vec<LayerRef>,
-    },
+    /// Weights that layers bring along for the next build.
+    donors: Vec<Arc<Donor>>,
 }
 
 impl Model {
@@ -62,6 +62,17 @@ impl Model {
             compiled: None,
             trainer: None,
             pool: Pool::default(),
+            donors: Vec::new(),
+        }
+    }
+
+    /// A built model of parts that fit each other.
+    pub(crate) fn assemble(name: &str, spec: Spec, graph: Graph, weights: Weights) -> Self {
+        Model {
+            graph,
+            weights,
+            built: true,
+            ..Model::with_spec(name, spec)
         }
     }
 
@@ -81,41 +92,104 @@ impl Model {
     /// If a layer refuses its input or its arguments (the error names it), or another input shape was declared.
     pub fn build(&mut self, shape: impl Into<Shape>) -> Result<()> {
         let shape = shape.into();
-        if self.built {
-            let declared = &self.graph.values[self.graph.inputs[0]];
-            let fits = declared.rank() == shape.rank()
-                && declared
-                    .dims()
-                    .iter()
-                    .zip(shape.dims())
-                    .all(|(a, b)| a.is_none() || b.is_none() || a == b);
-            return if fits {
-                Ok(())
-            } else {
-                Err(Error::shape(declared, &shape).owned_by("build"))
-            };
-        }
-        let graph = match &self.spec {
-            Spec::Sequential { input, layers } => {
-                sequential::lower(input.as_ref().unwrap_or(&shape), layers)?
-            }
+        let declared = match self.built {
+            true => Some(self.input_shapes()),
+            false => self.spec.declared(),
         };
-        self.weights = Weights::new(&graph, self.seed)?;
-        self.graph = graph;
-        self.built = true;
-        Ok(())
+        if let Some(declared) = &declared {
+            let [one] = &declared[..] else {
+                return Err(
+                    Error::shape(format!("{} inputs", declared.len()), "one").owned_by("build")
+                );
+            };
+            if !one.agrees(&shape) {
+                return Err(Error::shape(one, &shape).owned_by("build"));
+            }
+        }
+        self.build_shapes(&declared.unwrap_or(vec![shape]))
     }
 
     /// Builds from the declared input shape, if there is one.
     pub(crate) fn build_declared(&mut self) -> Result<()> {
+        match self.spec.declared() {
+            Some(shapes) => self.build_shapes(&shapes),
+            None => Ok(()),
+        }
+    }
+
+    fn build_shapes(&mut self, shapes: &[Shape]) -> Result<()> {
+        if self.built {
+            return Ok(());
+        }
+        let graph = spec::lower(&self.spec, shapes)?;
+        let mut weights = Weights::new(&graph, self.seed)?;
+        for donor in self.spec.donors().iter().chain(&self.donors) {
+            donor.give(&graph, &mut weights);
+        }
+        self.donors.clear();
+        (self.weights, self.graph, self.built) = (weights, graph, true);
+        Ok(())
+    }
+
+    /// A model of the same architecture with fresh weights, not compiled: Keras's `clone_model`. (`clone` keeps weights and
+    /// compilation.)
+    ///
+    /// # Errors
+    /// As [`build`](Self::build).
+    pub fn clone_model(&self) -> Result<Model> {
+        let mut model = Model::with_spec(&self.name, self.spec.clone());
+        model.threads = self.threads;
+        if self.built {
+            let graph = self.graph.clone();
+            (model.weights, model.graph) = (Weights::new(&graph, model.seed)?, graph);
+            model.built = true;
+        }
+        Ok(model)
+    }
+
+    /// Shapes of the inputs, one sample each. Empty before the model is built.
+    pub fn input_shapes(&self) -> Vec<Shape> {
+        let shape = |&v: &usize| self.graph.values[v].clone();
+        self.graph.inputs.iter().map(shape).collect()
+    }
+
+    /// Shapes of the outputs, one sample each. Empty before the model is built.
+    pub fn output_shapes(&self) -> Vec<Shape> {
+        let shape = |&v: &usize| self.graph.values[v].clone();
+        self.graph.outputs.iter().map(shape).collect()
+    }
+
+    /// Names of the inputs, by which data may be given.
+    pub fn input_names(&self) -> Vec<String> {
         match &self.spec {
-            Spec::Sequential {
-                input: Some(shape), ..
-            } if !self.built => {
-                let shape = shape.clone();
-                self.build(shape)
+            Spec::Sequential(chain) => {
+                let name = chain.input.as_ref().and_then(|i| i.name.clone());
+                vec![name.unwrap_or_else(|| "input_layer".into())]
             }
-            _ => Ok(()),
+            Spec::Functional(net) => {
+                let name = |(i, input): (usize, &spec::Input)| {
+                    input.name.clone().unwrap_or_else(|| format!("input_{i}"))
+                };
+                net.inputs.iter().enumerate().map(name).collect()
+            }
+        }
+    }
+
+    /// Names of the outputs: the keys they were given by, or those of the layers that make them. Targets may be given by them.
+    pub fn output_names(&self) -> Vec<String> {
+        let names = spec::block_names(self.spec.blocks());
+        match &self.spec {
+            Spec::Sequential(_) => names.last().cloned().into_iter().collect(),
+            Spec::Functional(net) => {
+                if let spec::Form::Names(names) = &net.output_form {
+                    return names.clone();
+                }
+                let name = |source: &spec::Source| match *source {
+                    spec::Source::Input(i) => self.input_names()[i].clone(),
+                    spec::Source::Call(call, _) => names[net.calls[call].block].clone(),
+                };
+                net.outputs.iter().map(name).collect()
+            }
         }
     }
 
@@ -167,19 +241,7 @@ impl Model {
 
     /// Name of every weight, `layer/weight`, in the order of [`get_weights`](Self::get_weights).
     pub fn weight_names(&self) -> Vec<String> {
-        self.graph
-            .vars
-            .iter()
-            .map(|v| self.weight_name(v))
-            .collect()
-    }
-
-    fn weight_name(&self, var: &Var) -> String {
-        let layer = &self.graph.entries[var.entry].name;
-        match var.weight.group.as_str() {
-            "" => format!("{layer}/{}", var.weight.name),
-            group => format!("{layer}/{group}/{}", var.weight.name),
-        }
+        self.graph.vars.iter().map(|v| self.graph.path(v)).collect()
     }
 
     /// Sets every weight, in the order of [`get_weights`](Self::get_weights).
@@ -200,7 +262,7 @@ impl Model {
             let (data, shape) = given.flat()?;
             if shape[..] != var.weight.shape[..] {
                 return Err(Error::shape(var.weight.shape, format!("{shape:?}"))
-                    .owned_by(&self.weight_name(var)));
+                    .owned_by(&self.graph.path(var)));
             }
             new.var_mut(var).copy_from_slice(&data);
         }
@@ -230,19 +292,24 @@ impl Model {
         self.graph.entries.iter().map(|e| e.name.as_str()).collect()
     }
 
-    /// Freezes (`false`) or unfreezes the weights of one layer; takes effect at once.
+    /// Freezes (`false`) or unfreezes the weights of one layer, or of all layers of a nested model; takes effect at once. A layer
+    /// in a nested model is called `model/layer`.
     ///
     /// # Errors
     /// If there is no such layer.
     pub fn set_trainable(&mut self, layer: &str, trainable: bool) -> Result<()> {
         self.build_declared()?;
         self.require_built("set_trainable")?;
-        let Some(i) = self.graph.entries.iter().position(|e| e.name == layer) else {
+        let path: Vec<&str> = layer.split('/').collect();
+        if !self.spec.set_trainable(&path, trainable) {
             return Err(Error::unknown("layer", layer, self.layer_names()));
-        };
-        self.graph.entries[i].trainable = trainable;
-        let Spec::Sequential { layers, .. } = &mut self.spec;
-        layers[i].trainable = trainable;
+        }
+        let scope = format!("{layer}/");
+        for entry in &mut self.graph.entries {
+            if entry.name == layer || entry.name.starts_with(&scope) {
+                entry.trainable = trainable;
+            }
+        }
         self.forget_plans();
         Ok(())
     }
@@ -287,6 +354,7 @@ impl Clone for Model {
             compiled: self.compiled.clone(),
             trainer: None,
             pool: Pool::default(),
+            donors: self.donors.clone(),
         }
     }
 }

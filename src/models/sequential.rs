@@ -1,12 +1,11 @@
 //! `Sequential`: layers one after the other.
 
-use std::collections::HashMap;
 use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 
-use super::{Model, Spec};
-use crate::error::{Error, Result};
-use crate::graph::Graph;
-use crate::layer::{LayerRef, default_name};
+use super::Model;
+use super::donor::Donor;
+use super::spec::{Block, Chain, Input, Spec};
 use crate::shape::Shape;
 
 /// A model whose layers follow each other, each with one input and one output.
@@ -41,45 +40,49 @@ impl Sequential {
     pub fn new() -> Self {
         Sequential(Model::with_spec(
             "sequential",
-            Spec::Sequential {
-                input: None,
-                layers: Vec::new(),
-            },
+            Spec::Sequential(Chain::default()),
         ))
     }
 
     /// Declares the shape of one sample, without the batch axis; `None` for an axis whose size varies. Without it, the first
     /// `fit` takes the shape of its data.
     pub fn input(mut self, shape: impl Into<Shape>) -> Self {
-        let Spec::Sequential { input, .. } = &mut self.0.spec;
-        *input = Some(shape.into());
+        self.chain().input = Some(Input::new(shape.into()));
         self
     }
 
-    /// Adds a layer at the end.
+    /// Adds a layer, or a whole model, at the end.
     #[allow(clippy::should_implement_trait)] // Keras's name
-    pub fn add(mut self, layer: impl Into<LayerRef>) -> Self {
+    pub fn add(mut self, layer: impl Into<Block>) -> Self {
         self.push(layer);
         self
     }
 
-    /// [`add`](Self::add) for use in a loop. A model that was built is built anew when next used.
-    pub fn push(&mut self, layer: impl Into<LayerRef>) {
-        let Spec::Sequential { layers, .. } = &mut self.0.spec;
-        layers.push(layer.into());
+    /// [`add`](Self::add) for use in a loop. A model that was built keeps the weights of the layers that it had.
+    pub fn push(&mut self, layer: impl Into<Block>) {
+        self.chain().blocks.push(layer.into());
         self.unbuild();
     }
 
-    /// Removes and returns the last layer.
-    pub fn pop(&mut self) -> Option<LayerRef> {
-        let Spec::Sequential { layers, .. } = &mut self.0.spec;
-        let last = layers.pop();
+    /// Removes and returns the last layer. The others keep their weights.
+    pub fn pop(&mut self) -> Option<Block> {
+        let last = self.chain().blocks.pop();
         self.unbuild();
         last
     }
 
+    fn chain(&mut self) -> &mut Chain {
+        match &mut self.0.spec {
+            Spec::Sequential(chain) => chain,
+            Spec::Functional(_) => unreachable!("a Sequential holds a chain"),
+        }
+    }
+
     fn unbuild(&mut self) {
-        self.0.built = false;
+        if std::mem::take(&mut self.0.built) {
+            let donor = Donor::new(&self.0.graph, &self.0.weights);
+            self.0.donors = vec![Arc::new(donor)];
+        }
         self.0.forget_plans();
     }
 
@@ -118,54 +121,4 @@ impl DerefMut for Sequential {
     fn deref_mut(&mut self) -> &mut Model {
         &mut self.0
     }
-}
-
-/// The graph of a chain of layers.
-pub(super) fn lower(input: &Shape, layers: &[LayerRef]) -> Result<Graph> {
-    if layers.is_empty() {
-        return Err(Error::Model(
-            "the model has no layers; add some with `.add(layer)`".into(),
-        ));
-    }
-    let mut graph = Graph::default();
-    let mut value = graph.input(input.clone());
-    for (layer, name) in layers.iter().zip(names(layers)) {
-        let shape = graph.values[value].clone();
-        let entry = graph.add_layer(layer, &name, &[shape])?;
-        let outputs = graph.call(entry, &[value])?;
-        if outputs.len() != 1 {
-            return Err(Error::Model(format!(
-                "layer `{name}` has {} outputs; a Sequential model needs layers with one",
-                outputs.len()
-            )));
-        }
-        value = outputs[0];
-    }
-    graph.outputs = vec![value];
-    Ok(graph)
-}
-
-/// Given names, and for the others Keras's: `dense`, `dense_1`, ...
-fn names(layers: &[LayerRef]) -> Vec<String> {
-    let mut counts: HashMap<String, usize> = HashMap::new();
-    let taken: Vec<&String> = layers.iter().filter_map(|l| l.name.as_ref()).collect();
-    let mut next = |layer: &LayerRef| {
-        let stem = default_name(layer.layer.class_name());
-        loop {
-            let count = counts.entry(stem.clone()).or_insert(0);
-            let name = if *count == 0 {
-                stem.clone()
-            } else {
-                format!("{stem}_{count}")
-            };
-            *count += 1;
-            if !taken.contains(&&name) {
-                return name;
-            }
-        }
-    };
-    layers
-        .iter()
-        .map(|l| l.name.clone().unwrap_or_else(|| next(l)))
-        .collect()
 }

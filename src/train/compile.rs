@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::update::OptimizerState;
+use super::optimizer_state::OptimizerState;
+use super::update;
 use crate::error::{Error, Result};
 use crate::losses::{self, Loss};
 use crate::metrics::{self, Metric};
@@ -13,10 +14,10 @@ use crate::optimizers::{self, Optimizer};
 #[derive(Debug)]
 pub struct Compiled {
     pub(crate) optimizer: Arc<dyn Optimizer>,
-    pub(crate) losses: Losses,
-    pub(crate) loss_weights: Vec<f64>,
-    pub(crate) metrics: Vec<Box<dyn Metric>>,
-    pub(crate) weighted_metrics: Vec<Box<dyn Metric>>,
+    pub(crate) losses: PerOutput<Arc<dyn Loss>>,
+    pub(crate) loss_weights: Option<PerOutput<f64>>,
+    pub(crate) metrics: PerOutput<Vec<Box<dyn Metric>>>,
+    pub(crate) weighted_metrics: PerOutput<Vec<Box<dyn Metric>>>,
     pub(crate) state: OptimizerState,
 }
 
@@ -26,20 +27,93 @@ impl Clone for Compiled {
             optimizer: self.optimizer.clone(),
             losses: self.losses.clone(),
             loss_weights: self.loss_weights.clone(),
-            metrics: self.metrics.iter().map(|m| m.fresh()).collect(),
-            weighted_metrics: self.weighted_metrics.iter().map(|m| m.fresh()).collect(),
+            metrics: self.metrics.map(fresh),
+            weighted_metrics: self.weighted_metrics.map(fresh),
             state: self.state.clone(),
         }
     }
 }
 
-/// The loss of each output.
+fn fresh(metrics: &Vec<Box<dyn Metric>>) -> Vec<Box<dyn Metric>> {
+    metrics.iter().map(|m| m.fresh()).collect()
+}
+
+/// Something that outputs have: all the same, or each its own, or some by name.
 #[derive(Clone, Debug)]
-pub enum Losses {
+pub enum PerOutput<T> {
     /// The same for every output.
-    Same(Arc<dyn Loss>),
-    /// One an output, in order.
-    Each(Vec<Arc<dyn Loss>>),
+    All(T),
+    /// One an output, in order; an output may have none.
+    Each(Vec<Option<T>>),
+    /// By the names of outputs; the others have none.
+    Named(Vec<(String, T)>),
+}
+
+impl<T> PerOutput<T> {
+    /// What each of these outputs has.
+    ///
+    /// # Errors
+    /// If the number differs, or a name is not one of them.
+    pub fn resolve(&self, what: &str, outputs: &[String]) -> Result<Vec<Option<&T>>> {
+        let n = outputs.len();
+        match self {
+            PerOutput::All(one) => Ok(vec![Some(one); n]),
+            PerOutput::Each(list) if list.len() == n => {
+                Ok(list.iter().map(Option::as_ref).collect())
+            }
+            PerOutput::Each(list) => {
+                let want = format!("{n} entries, one an output ({})", outputs.join(", "));
+                Err(Error::arg(what, want, list.len()).owned_by("compile"))
+            }
+            PerOutput::Named(named) => {
+                if let Some((name, _)) = named.iter().find(|(name, _)| !outputs.contains(name)) {
+                    return Err(Error::unknown(
+                        &format!("output in `{what}`"),
+                        name,
+                        outputs,
+                    ));
+                }
+                let find = |o: &String| named.iter().find(|(name, _)| name == o).map(|(_, t)| t);
+                Ok(outputs.iter().map(find).collect())
+            }
+        }
+    }
+
+    /// The same for other things.
+    pub fn map<U>(&self, f: impl Fn(&T) -> U) -> PerOutput<U> {
+        match self {
+            PerOutput::All(one) => PerOutput::All(f(one)),
+            PerOutput::Each(list) => {
+                PerOutput::Each(list.iter().map(|t| t.as_ref().map(&f)).collect())
+            }
+            PerOutput::Named(named) => {
+                PerOutput::Named(named.iter().map(|(name, t)| (name.clone(), f(t))).collect())
+            }
+        }
+    }
+
+    /// Everything there is, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
+        let (one, each, named) = match self {
+            PerOutput::All(one) => (Some(one), &[][..], &[][..]),
+            PerOutput::Each(list) => (None, &list[..], &[][..]),
+            PerOutput::Named(named) => (None, &[][..], &named[..]),
+        };
+        one.into_iter()
+            .chain(each.iter().flatten())
+            .chain(named.iter().map(|(_, t)| t))
+    }
+
+    /// Adds one by name; what was there for all is kept for no output in particular.
+    fn set(&mut self, name: &str, value: T) {
+        match self {
+            PerOutput::Named(named) => {
+                named.retain(|(n, _)| n != name);
+                named.push((name.into(), value));
+            }
+            _ => *self = PerOutput::Named(vec![(name.into(), value)]),
+        }
+    }
 }
 
 /// All that `compile` can be told.
@@ -50,7 +124,10 @@ pub enum Losses {
 /// | `loss` | | what is minimised |
 /// | `metrics` | none | reported, not weighted by sample weights |
 /// | `weighted_metrics` | none | reported, weighted by sample weights |
-/// | `loss_weights` | all 1 | factor on the loss of each output |
+/// | `loss_weights` | all 1 | factor on the loss of each output, in order |
+///
+/// A model with several outputs takes a loss an output (`["mse", "mae"]`), or by name (`[("value", "mse"), ("kind", "mae")]`);
+/// an output without a loss is not trained on. `metrics` are for every output, [`metrics_of`](Compile::metrics_of) for one.
 #[derive(Debug)]
 pub struct Compile(Result<Compiled>);
 
@@ -59,41 +136,57 @@ impl Compile {
     pub fn new(optimizer: impl IntoOptimizer, loss: impl IntoLosses) -> Self {
         Compile((|| {
             let optimizer = optimizer.into_optimizer()?;
-            optimizer
-                .common()
-                .check()
-                .and_then(|()| optimizer.check())
-                .map_err(|e| e.owned_by(optimizer.class_name()))?;
+            update::check(&optimizer)?;
             Ok(Compiled {
                 losses: loss.into_losses()?,
-                loss_weights: Vec::new(),
-                metrics: Vec::new(),
-                weighted_metrics: Vec::new(),
-                state: OptimizerState::new(optimizer.common().learning_rate),
+                loss_weights: None,
+                metrics: PerOutput::All(Vec::new()),
+                weighted_metrics: PerOutput::All(Vec::new()),
+                state: OptimizerState::new(&optimizer),
                 optimizer,
             })
         })())
     }
 
-    /// Metrics to report.
+    /// Metrics to report, for every output.
     pub fn metrics(self, metrics: impl IntoMetrics) -> Self {
-        self.and_then(|c| metrics.into_metrics().map(|m| c.metrics = m))
+        self.and_then(|c| {
+            c.metrics = PerOutput::All(metrics.into_metrics()?);
+            Ok(())
+        })
+    }
+
+    /// Metrics to report for the output of this name; takes the place of metrics for all.
+    pub fn metrics_of(self, output: &str, metrics: impl IntoMetrics) -> Self {
+        self.and_then(|c| {
+            c.metrics.set(output, metrics.into_metrics()?);
+            Ok(())
+        })
     }
 
     /// Metrics to report, weighted by the sample weights.
     pub fn weighted_metrics(self, metrics: impl IntoMetrics) -> Self {
-        self.and_then(|c| metrics.into_metrics().map(|m| c.weighted_metrics = m))
+        self.and_then(|c| {
+            c.weighted_metrics = PerOutput::All(metrics.into_metrics()?);
+            Ok(())
+        })
     }
 
     /// Factor on the loss of each output, in order.
     pub fn loss_weights(self, weights: impl Into<Vec<f64>>) -> Self {
         self.and_then(|c| {
-            c.loss_weights = weights.into();
-            match c.loss_weights.iter().find(|w| !w.is_finite()) {
-                Some(w) => Err(Error::arg("loss_weights", "finite numbers", w).owned_by("compile")),
-                None => Ok(()),
+            let weights: Vec<f64> = weights.into();
+            if let Some(w) = weights.iter().find(|w| !w.is_finite()) {
+                return Err(Error::arg("loss_weights", "finite numbers", w).owned_by("compile"));
             }
+            c.loss_weights = Some(PerOutput::Each(weights.into_iter().map(Some).collect()));
+            Ok(())
         })
+    }
+
+    /// All of it, or the first mistake.
+    pub(crate) fn into_compiled(self) -> Result<Compiled> {
+        self.0
     }
 
     fn and_then(mut self, f: impl FnOnce(&mut Compiled) -> Result<()>) -> Self {
@@ -147,18 +240,19 @@ impl Model {
         self.compiled.as_ref().ok_or(Error::NotCompiled { call })
     }
 
-    /// The learning rate of the next step.
+    /// The learning rate of the next step; of a schedule, what it says for that step.
     ///
     /// # Errors
-    /// If the model is not compiled.
+    /// If the model is not compiled, or has several optimizers.
     pub fn learning_rate(&self) -> Result<f64> {
-        Ok(self.compiled("learning_rate")?.state.learning_rate)
+        let compiled = self.compiled("learning_rate")?;
+        compiled.state.learning_rate(&compiled.optimizer)
     }
 
     /// Changes the learning rate from the next step on.
     ///
     /// # Errors
-    /// If the model is not compiled, or the value is negative or not finite.
+    /// If the model is not compiled, the value is negative or not finite, the rate is a schedule, or there are several optimizers.
     pub fn set_learning_rate(&mut self, rate: f64) -> Result<()> {
         if !(rate >= 0.0 && rate.is_finite()) {
             return Err(
@@ -169,8 +263,10 @@ impl Model {
         let compiled = self.compiled.as_mut().ok_or(Error::NotCompiled {
             call: "set_learning_rate",
         })?;
-        compiled.state.learning_rate = rate;
-        Ok(())
+        compiled
+            .state
+            .set_learning_rate(&compiled.optimizer, rate)
+            .map_err(|e| e.owned_by("set_learning_rate"))
     }
 }
 
@@ -222,34 +318,42 @@ impl IntoLoss for &str {
     }
 }
 
-/// One loss for all outputs, or one for each in order.
+/// One loss for all outputs, or one for each in order, or by the names of outputs.
 pub trait IntoLosses {
     /// The losses, or an error that lists the names.
-    fn into_losses(self) -> Result<Losses>;
+    fn into_losses(self) -> Result<PerOutput<Arc<dyn Loss>>>;
 }
 
 impl<L: IntoLoss> IntoLosses for L {
-    fn into_losses(self) -> Result<Losses> {
-        Ok(Losses::Same(self.into_loss()?))
+    fn into_losses(self) -> Result<PerOutput<Arc<dyn Loss>>> {
+        Ok(PerOutput::All(self.into_loss()?))
+    }
+}
+
+impl IntoLosses for PerOutput<Arc<dyn Loss>> {
+    fn into_losses(self) -> Result<PerOutput<Arc<dyn Loss>>> {
+        Ok(self)
     }
 }
 
 impl<L: IntoLoss, const N: usize> IntoLosses for [L; N] {
-    fn into_losses(self) -> Result<Losses> {
-        Ok(Losses::Each(
-            self.into_iter()
-                .map(IntoLoss::into_loss)
-                .collect::<Result<_>>()?,
-        ))
+    fn into_losses(self) -> Result<PerOutput<Arc<dyn Loss>>> {
+        Vec::from(self).into_losses()
     }
 }
 
 impl<L: IntoLoss> IntoLosses for Vec<L> {
-    fn into_losses(self) -> Result<Losses> {
-        Ok(Losses::Each(
-            self.into_iter()
-                .map(IntoLoss::into_loss)
-                .collect::<Result<_>>()?,
+    fn into_losses(self) -> Result<PerOutput<Arc<dyn Loss>>> {
+        let losses = self.into_iter().map(|l| l.into_loss().map(Some));
+        Ok(PerOutput::Each(losses.collect::<Result<_>>()?))
+    }
+}
+
+impl<L: IntoLoss, const N: usize> IntoLosses for [(&str, L); N] {
+    fn into_losses(self) -> Result<PerOutput<Arc<dyn Loss>>> {
+        let named = |(name, loss): (&str, L)| Ok((name.to_string(), loss.into_loss()?));
+        Ok(PerOutput::Named(
+            self.into_iter().map(named).collect::<Result<_>>()?,
         ))
     }
 }

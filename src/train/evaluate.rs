@@ -85,8 +85,12 @@ impl Model {
         }
         let data = Samples::new(
             self.check_inputs(x.into_arrays()?, "x")?,
-            y.into_arrays()?,
-            options.sample_weight.transpose()?,
+            self.order_outputs(y.into_arrays()?, "y")?,
+            options
+                .sample_weight
+                .transpose()?
+                .map(|w| self.order_outputs(w, "sample_weight"))
+                .transpose()?,
         )?;
         let mut trainer = Trainer::new(self, compiled, &Samples::dims(&data.y))?;
         trainer.check_targets(data.y.tensors())?;
@@ -132,7 +136,11 @@ impl Model {
             self.build(x.tensors()[0].sample())?;
         }
         self.require_built("train_on_batch")?;
-        let data = Samples::new(self.check_inputs(x, "x")?, y, None)?;
+        let data = Samples::new(
+            self.check_inputs(x, "x")?,
+            self.order_outputs(y, "y")?,
+            None,
+        )?;
         let targets: Vec<Dims> = data.y.tensors().iter().map(Tensor::sample).collect();
         let mut trainer = self.take_trainer(&targets)?;
         let result = trainer.check_targets(data.y.tensors()).and_then(|()| {

@@ -154,7 +154,10 @@ impl Model {
     }
 
     /// Checks the number and the batch sizes of the inputs.
-    pub(crate) fn check_inputs<'a>(&self, x: Arrays<'a>, what: &str) -> Result<Arrays<'a>> {
+    pub(crate) fn check_inputs<'a>(&self, mut x: Arrays<'a>, what: &str) -> Result<Arrays<'a>> {
+        if x.names().is_some() {
+            x = x.ordered(what, &self.input_names())?;
+        }
         let n = self.graph.inputs.len();
         if x.tensors().len() != n {
             return Err(Error::shape(format!("{n} input arrays"), x.tensors().len()).owned_by(what));
@@ -165,6 +168,14 @@ impl Model {
                 Error::shape(format!("{batch} samples in every input"), t.batch()).owned_by(what),
             ),
             None => Ok(x),
+        }
+    }
+
+    /// Puts targets (or weights) that were given by name into the order of the outputs.
+    pub(crate) fn order_outputs<'a>(&self, y: Arrays<'a>, what: &str) -> Result<Arrays<'a>> {
+        match y.names() {
+            Some(_) => y.ordered(what, &self.output_names()),
+            None => Ok(y),
         }
     }
 
@@ -284,6 +295,7 @@ impl Model {
             mode: Mode::Infer,
             seed: self.seed,
             step: 0,
+            loss_scale: 1.0,
             par,
         };
         pass.forward(&mut runner.workspace);

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use super::compile::{Compiled, Losses};
-use super::update::{self, UpdatePlan};
-use crate::activation::Activation;
+use super::compile::Compiled;
+use super::measure::{Mean, measures, name_measures};
+use super::output::{Output, Room};
+use super::update::UpdatePlan;
 use crate::error::{Error, Result};
 use crate::float::Float;
 use crate::graph::Graph;
@@ -15,9 +16,7 @@ use crate::graph::workspace::Workspace;
 use crate::kernels::elementwise;
 use crate::kernels::memory::Buffer;
 use crate::kernels::parallel::Par;
-use crate::layer::{Mode, View, ViewMut};
-use crate::losses::Loss;
-use crate::metrics::Metric;
+use crate::layer::{Mode, View};
 use crate::models::Model;
 use crate::shape::{Dims, Shape};
 
@@ -34,51 +33,8 @@ pub struct Trainer {
     train: Workspace,
     infer: Workspace,
     dw: Buffer,
-    coef: Vec<Float>,
-    values: Vec<Float>,
-    probabilities: Vec<Float>,
+    room: Room,
     total: Mean,
-}
-
-/// What is measured at one output.
-#[derive(Debug)]
-struct Output {
-    loss: Arc<dyn Loss>,
-    weight: f64,
-    /// The activation that was cut off.
-    head: Option<Activation>,
-    metrics: Vec<Measure>,
-    total: Mean,
-    name: String,
-}
-
-#[derive(Debug)]
-struct Measure {
-    metric: Box<dyn Metric>,
-    weighted: bool,
-    name: String,
-}
-
-/// A running mean of losses, weighted by the sizes of the batches.
-#[derive(Clone, Copy, Debug, Default)]
-struct Mean {
-    sum: f64,
-    count: f64,
-}
-
-impl Mean {
-    fn add(&mut self, value: f64, count: usize) {
-        self.sum += value * count as f64;
-        self.count += count as f64;
-    }
-
-    fn get(&self) -> f64 {
-        if self.count == 0.0 {
-            0.0
-        } else {
-            self.sum / self.count
-        }
-    }
 }
 
 /// A batch, one slice an input, target and (optional) weight of a target.
@@ -122,68 +78,47 @@ impl Trainer {
                     .owned_by("y"),
             );
         }
-        if !compiled.loss_weights.is_empty() && compiled.loss_weights.len() != n {
-            return Err(Error::arg(
-                "loss_weights",
-                format!("{n} numbers, one an output"),
-                compiled.loss_weights.len(),
-            )
-            .owned_by("compile"));
-        }
-        update::check_slots(compiled.optimizer.as_ref())?;
         let mut graph = model.graph.clone();
-        let mut outputs = Vec::with_capacity(n);
+        let names = model.output_names();
+        let losses = compiled.losses.resolve("loss", &names)?;
+        let weights = match &compiled.loss_weights {
+            Some(weights) => weights.resolve("loss_weights", &names)?,
+            None => vec![None; n],
+        };
+        let metrics = compiled.metrics.resolve("metrics", &names)?;
+        let weighted = compiled
+            .weighted_metrics
+            .resolve("weighted_metrics", &names)?;
+        let (mut outputs, mut measured) = (Vec::with_capacity(n), Vec::with_capacity(n));
         for (i, target) in targets.iter().enumerate() {
-            let loss = match &compiled.losses {
-                Losses::Same(loss) => loss.clone(),
-                Losses::Each(losses) if losses.len() == n => losses[i].clone(),
-                Losses::Each(losses) => {
-                    return Err(Error::arg(
-                        "loss",
-                        format!("{n} losses, one an output"),
-                        losses.len(),
-                    )
-                    .owned_by("compile"));
-                }
-            };
-            let (target, value) = (Shape::from(*target), graph.outputs[i]);
-            let shape = graph.values[value].clone();
-            let name = graph
-                .nodes
-                .iter()
-                .find(|n| n.outputs.contains(&value))
-                .map_or("input", |n| &graph.entries[n.entry].name)
-                .to_string();
-            loss.check(&target, &shape)
-                .map_err(|e| e.owned_by(loss.class_name()))?;
+            let (target, name) = (Shape::from(*target), names[i].clone());
+            let shape = graph.values[graph.outputs[i]].clone();
             let prefix = if n > 1 {
                 format!("{name}_")
             } else {
                 String::new()
             };
-            let metrics = measures(compiled, &target, &shape, &prefix)?;
-            let cut = graph
-                .with_logits(i)
-                .and_then(|(cut, head)| loss.on_logits(&head).map(|loss| (cut, head, loss)));
-            let (head, loss) = match cut {
-                Some((cut, head, loss)) => {
-                    graph = cut;
-                    (Some(head), loss)
-                }
-                None => (None, loss),
-            };
-            let weight = compiled.loss_weights.get(i).copied().unwrap_or(1.0);
-            outputs.push(Output {
-                loss,
-                weight,
-                head,
-                metrics,
-                total: Mean::default(),
-                name,
-            });
+            let loss = losses[i].cloned();
+            if let Some(loss) = &loss {
+                loss.check(&target, &shape)
+                    .map_err(|e| e.owned_by(loss.class_name()))?;
+            }
+            measured.push(measures(metrics[i], weighted[i], &target, &shape, &prefix)?);
+            let weight = weights[i].copied().unwrap_or(1.0);
+            let mut output = Output::new(loss, weight, name);
+            if let Some((cut, head)) = graph.with_logits(i)
+                && output.cut(head, &mut measured[i])
+            {
+                graph = cut;
+            }
+            outputs.push(output);
+        }
+        name_measures(&mut measured);
+        for (output, metrics) in outputs.iter_mut().zip(measured) {
+            output.metrics = metrics;
         }
         Ok(Trainer {
-            update: UpdatePlan::new(&graph),
+            update: UpdatePlan::new(&graph, &compiled.optimizer)?,
             dw: Buffer::zeros(graph.params_len),
             graph,
             outputs,
@@ -191,9 +126,7 @@ impl Trainer {
             plans: Vec::new(),
             train: Workspace::default(),
             infer: Workspace::default(),
-            coef: Vec::new(),
-            values: Vec::new(),
-            probabilities: Vec::new(),
+            room: Room::default(),
             total: Mean::default(),
         })
     }
@@ -215,7 +148,8 @@ impl Trainer {
                 .map(|d| d.unwrap_or(0))
                 .collect();
             let sample = y.sample();
-            output.loss.check_targets(
+            let Some(loss) = &output.loss else { continue };
+            loss.check_targets(
                 View {
                     data: y.data(),
                     shape: &sample,
@@ -227,13 +161,22 @@ impl Trainer {
         Ok(())
     }
 
-    /// Number of weights of one sample at each output: for weights by position.
-    pub fn positions(&self, output: usize, x_dims: &[Dims]) -> Result<usize> {
+    /// Number of weights of one sample at each output, for weights by position; `None` where the loss judges samples together and
+    /// can weigh none.
+    pub fn positions(&self, output: usize, x_dims: &[Dims]) -> Result<Option<usize>> {
         let plan = Plan::new(&self.graph, x_dims, Mode::Infer)?;
-        Ok(self.outputs[output]
-            .loss
-            .positions(&plan.dims[plan.outputs[output]])
-            .numel())
+        let dims = plan.dims[plan.outputs[output]];
+        let Some(loss) = &self.outputs[output].loss else {
+            return Ok(Some(dims.without_last().numel()));
+        };
+        // A batch of a size that is no axis: do the values begin with it?
+        const ODD: usize = 1_000_003;
+        let shape = loss.values_shape(ODD, &self.targets[output], &dims);
+        Ok(match shape.first() {
+            None => Some(1),
+            Some(&ODD) => Some(loss.values_shape(1, &self.targets[output], &dims).numel()),
+            Some(_) => None,
+        })
     }
 
     /// Rough number of multiplications of a step, for deciding about threads.
@@ -260,6 +203,11 @@ impl Trainer {
         Ok(plan)
     }
 
+    /// At the end of `fit`: see [`UpdatePlan::finalize`].
+    pub fn finalize(&self, compiled: &Compiled, weights: &mut Weights) {
+        self.update.finalize(&compiled.state, weights);
+    }
+
     /// Forgets losses and metrics: at the beginning of an epoch.
     pub fn reset(&mut self) {
         self.total = Mean::default();
@@ -281,10 +229,14 @@ impl Trainer {
             seed,
             par,
         } = step;
-        compiled.state.reserve(compiled.optimizer.as_ref(), weights);
+        let optimizer = &compiled.optimizer;
+        compiled.state.reserve(optimizer, &self.graph, weights)?;
+        let scale = compiled.state.loss_scale(optimizer.as_ref());
         let mut ws = std::mem::take(&mut self.train);
         ws.reserve(&plan, batch.size);
         let graph = std::mem::take(&mut self.graph);
+        let (params, state) = (&mut weights.params, &mut weights.state);
+        Pass::prepare(&graph, &plan, &mut ws, params, state);
         let pass = Pass {
             graph: &graph,
             plan: &plan,
@@ -295,20 +247,21 @@ impl Trainer {
             mode: Mode::Train,
             seed,
             step: compiled.state.steps,
+            loss_scale: scale as Float,
             par,
         };
         pass.forward(&mut ws);
-        let scale = compiled.optimizer.common().loss_scale_factor.unwrap_or(1.0);
         let mut loss = ws.penalty + self.update.penalty(&graph, weights);
         for i in 0..self.outputs.len() {
             loss += self.measure(i, &pass, &mut ws, &batch, Some(scale));
         }
         let mut dw = std::mem::take(&mut self.dw);
         pass.backward(&mut ws, &mut dw);
-        self.update.add_penalty_grads(&graph, weights, &mut dw);
+        self.update
+            .add_penalty_grads(&graph, weights, &mut dw, scale);
         self.update.apply(
             &graph,
-            compiled.optimizer.as_ref(),
+            optimizer.as_ref(),
             &mut compiled.state,
             weights,
             &mut dw,
@@ -339,6 +292,7 @@ impl Trainer {
             mode: Mode::Infer,
             seed: 0,
             step: 0,
+            loss_scale: 1.0,
             par,
         };
         pass.forward(&mut ws);
@@ -360,102 +314,44 @@ impl Trainer {
         batch: &Batch<'_>,
         scale: Option<f64>,
     ) -> f64 {
-        let Trainer {
-            outputs,
-            coef,
-            values,
-            probabilities,
-            targets,
-            ..
-        } = self;
-        let Output {
-            loss,
-            weight,
-            head,
-            metrics,
-            total,
-            ..
-        } = &mut outputs[i];
+        let (output, room) = (&mut self.outputs[i], &mut self.room);
         let y_true = View {
             data: batch.y[i],
-            shape: &targets[i],
+            shape: &self.targets[i],
             batch: batch.size,
         };
+        let weight = batch.weights.get(i).copied();
+        let mask = pass.output_mask(i, ws).map(|m| m.data);
         let y_pred = pass.output(i, ws);
-        let value_dims = pass.plan.dims[pass.plan.outputs[i]];
-        let n = loss.positions(&value_dims).numel() * batch.size;
-        values.resize(n, 0.0);
-        loss.values(y_true, y_pred, values);
-        coef.resize(n, 1.0);
-        let sample_weight = batch.weights.get(i).copied();
-        spread(sample_weight, batch.size, coef);
-        let mask = pass
-            .output_mask(i, ws)
-            .map(|m| m.data)
-            .filter(|m| m.len() == n);
-        loss.reduction().coefficients(coef, mask);
-        let value: f64 = coef
-            .iter()
-            .zip(&*values)
-            .map(|(c, v)| f64::from(*c) * f64::from(*v))
-            .sum();
-        total.add(value, batch.size);
-        if !metrics.is_empty() {
-            let rows = y_pred.rows();
-            let data = match head {
-                Some(head) => {
-                    probabilities.clear();
-                    probabilities.extend_from_slice(y_pred.data);
-                    head.apply(probabilities, y_pred.cols());
-                    &probabilities[..]
-                }
-                None => y_pred.data,
-            };
-            let y_pred = View { data, ..y_pred };
-            for measure in metrics {
-                let weight = if measure.weighted {
-                    sample_weight
-                } else {
-                    None
-                };
-                measure.metric.update(
-                    y_true,
-                    y_pred,
-                    weight.filter(|w| w.len() == batch.size || w.len() == rows),
-                );
-            }
-        }
+        output.activate(y_pred, room);
+        let value = output.loss(y_true, y_pred, mask, weight, room);
+        output.update_metrics(y_true, y_pred, mask, weight, room);
         if let Some(scale) = scale
-            && let Some((y_pred, dy)) = pass.output_grad(i, ws)
+            && let Some((y_pred, mut dy)) = pass.output_grad(i, ws)
         {
-            let factor = (*weight * scale) as Float;
-            if factor != 1.0 {
-                elementwise::scale(factor, coef);
-            }
-            loss.grad(
-                y_true,
-                y_pred,
-                coef,
-                ViewMut {
-                    data: dy.data,
-                    shape: dy.shape,
-                    batch: dy.batch,
-                },
-            );
+            // A value that is an output twice gets both gradients.
+            let again = pass.plan.outputs[..i].contains(&pass.plan.outputs[i]);
+            output.grad(y_true, y_pred, scale, again, &mut dy, room);
         }
-        value * *weight
+        value
     }
 
-    /// Adds `(name, value)` of the loss and every metric, in Keras's order.
-    pub fn results(&self, mut add: impl FnMut(&str, f64)) {
-        add("loss", self.total.get());
+    /// Adds `(name, value, values)` of the loss and every metric, in Keras's order; `values` is empty but for metrics that have
+    /// several.
+    pub fn results(&self, mut add: impl FnMut(&str, f64, &[f64])) {
+        add("loss", self.total.get(), &[]);
         if self.outputs.len() > 1 {
             self.outputs
                 .iter()
-                .for_each(|o| add(&format!("{}_loss", o.name), o.total.get()));
+                .filter(|o| o.loss.is_some())
+                .for_each(|o| add(&format!("{}_loss", o.name), o.total.get(), &[]));
         }
-        for measure in self.outputs.iter().flat_map(|o| &o.metrics) {
-            add(&measure.name, measure.metric.result());
+        for weighted in [false, true] {
+            let all = self.outputs.iter().flat_map(|o| &o.metrics);
+            for measure in all.filter(|m| m.weighted == weighted) {
+                let metric = &measure.metric;
+                add(&measure.name, metric.result(), &metric.results());
+            }
         }
     }
 
@@ -485,6 +381,7 @@ impl Trainer {
             mode: Mode::Train,
             seed: 0,
             step: 0,
+            loss_scale: 1.0,
             par: Par::Serial,
         };
         if let Some(layer) = pass.first_non_finite(&self.train) {
@@ -497,50 +394,4 @@ impl Trainer {
             None => "the loss".into(),
         }
     }
-}
-
-/// Sample weights for every value of a loss: one a sample, one a position, or none.
-fn spread(weight: Option<&[Float]>, batch: usize, coef: &mut [Float]) {
-    match weight {
-        None => coef.fill(1.0),
-        Some(w) if w.len() == coef.len() => coef.copy_from_slice(w),
-        Some(w) => {
-            let each = coef.len() / batch.max(1);
-            coef.chunks_mut(each.max(1))
-                .zip(w)
-                .for_each(|(c, w)| c.fill(*w));
-        }
-    }
-}
-
-fn measures(
-    compiled: &Compiled,
-    target: &Shape,
-    shape: &Shape,
-    prefix: &str,
-) -> Result<Vec<Measure>> {
-    let all = compiled
-        .metrics
-        .iter()
-        .map(|m| (m, false))
-        .chain(compiled.weighted_metrics.iter().map(|m| (m, true)));
-    let mut measures: Vec<Measure> = Vec::new();
-    for (metric, weighted) in all {
-        let metric = metric
-            .resolve(target, shape)
-            .unwrap_or_else(|| metric.fresh());
-        metric
-            .check(target, shape)
-            .map_err(|e| e.owned_by(&metric.name()))?;
-        let mut name = format!("{prefix}{}", metric.name());
-        if weighted && measures.iter().any(|m| m.name == name) {
-            name = format!("{prefix}weighted_{}", metric.name());
-        }
-        measures.push(Measure {
-            metric,
-            weighted,
-            name,
-        });
-    }
-    Ok(measures)
 }

@@ -2,7 +2,9 @@
 
 mod determinism;
 mod errors;
+mod files;
 mod fit;
+mod functional;
 mod house_rules;
 mod predict;
 

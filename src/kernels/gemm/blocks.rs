@@ -47,11 +47,11 @@ unsafe impl Send for Product {}
 unsafe impl Sync for Product {}
 
 /// Multiply-adds worth a second thread: about 20 us.
-const WORTH_THREADS: usize = 1 << 20;
+pub(super) const WORTH_THREADS: usize = 1 << 20;
 /// The same for a product with a vector, which is bound by memory.
 const WORTH_THREADS_VECTOR: usize = 1 << 18;
 /// Most of k in one block: a strip of B (512 x 32) and one of A (12 x 512) then share the second cache with their neighbours.
-const BLOCK_K: usize = 320;
+pub(super) const BLOCK_K: usize = 320;
 /// Most rows of a packed block of A: 256 x 320 numbers are a third of a second-level cache.
 const BLOCK_M: usize = 240;
 /// Most columns of a packed block of B.
@@ -351,14 +351,14 @@ impl Product {
 
 /// The largest tile of a product.
 #[derive(Clone, Copy)]
-struct Shape {
-    rows: usize,
-    cols: usize,
+pub(super) struct Shape {
+    pub rows: usize,
+    pub cols: usize,
 }
 
 impl Shape {
     /// Tall tiles of two vectors read least; a product of few rows or of three vectors has better ones.
-    fn of<S: Simd>(m: usize, n: usize) -> Self {
+    pub fn of<S: Simd>(m: usize, n: usize) -> Self {
         let vecs = match n.div_ceil(S::LANES) {
             v if v >= 4 && 4 * m <= S::SUMS => 4,
             3 => 3,
@@ -371,14 +371,14 @@ impl Shape {
     }
 
     /// First row and number of rows of each tile: as even as can be, so that none is a thin rest.
-    fn tiles(self, m: usize) -> impl Iterator<Item = (usize, usize)> {
+    pub fn tiles(self, m: usize) -> impl Iterator<Item = (usize, usize)> {
         let count = m.div_ceil(self.rows);
         let (rows, longer) = (m / count, m % count);
         (0..count).map(move |t| (t * rows + t.min(longer), rows + usize::from(t < longer)))
     }
 
     /// First column and number of columns of each strip.
-    fn strips(self, n: usize) -> impl Iterator<Item = (usize, usize)> {
+    pub fn strips(self, n: usize) -> impl Iterator<Item = (usize, usize)> {
         (0..n)
             .step_by(self.cols)
             .map(move |j| (j, self.cols.min(n - j)))

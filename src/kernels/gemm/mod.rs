@@ -16,6 +16,7 @@ mod simd;
 #[cfg(test)]
 mod tests;
 mod tile;
+mod windows;
 #[cfg(all(target_arch = "x86_64", not(float64)))]
 mod x86;
 
@@ -23,6 +24,7 @@ use super::parallel::Par;
 use crate::float::Float;
 use blocks::{Operand, Product};
 use portable::Portable;
+pub use windows::{Right, Starts, Windows, gemm_windows, pack, packed_len};
 
 /// A matrix on a borrowed slice: element `(i, j)` is `data[i * row + j * col]`.
 #[derive(Clone, Copy, Debug)]

@@ -294,3 +294,104 @@ fn strides_do_not_overflow() {
         Par::Serial,
     );
 }
+
+/// Rows at uneven places, in rising order and at least `each` apart.
+fn uneven(count: usize, each: usize) -> Vec<u32> {
+    (0..count).map(|i| (i * each + i / 3 * 5) as u32).collect()
+}
+
+#[test]
+fn windows_agree_with_the_definition() {
+    for (m, k, n) in [
+        (1, 1, 1),
+        (5, 9, 8),
+        (13, 27, 32),
+        (7, 50, 24),
+        (31, 400, 20),
+        (65, 33, 70),
+        (12, 64, 16),
+        (30, 5, 3),
+    ] {
+        let (rows, cols, c_rows) = (uneven(m, 3), uneven(k, 1), uneven(m, n));
+        let a = numbers(1, (rows[m - 1] + cols[k - 1]) as usize + 1);
+        let (b, len) = (numbers(2, k * n), c_rows[m - 1] as usize + n);
+        let windows = Windows {
+            data: &a,
+            rows: Starts::At(&rows),
+            cols: Starts::At(&cols),
+        };
+        for accum in [Accum::Replace, Accum::Add] {
+            let old = numbers(3, len);
+            let mut want = old.clone();
+            for i in 0..m {
+                for j in 0..n {
+                    let at = |p: usize| a[(rows[i] + cols[p]) as usize] * b[p * n + j];
+                    let sum: Float = (0..k).map(at).sum();
+                    let c = &mut want[c_rows[i] as usize + j];
+                    *c = if accum == Accum::Add { *c + sum } else { sum };
+                }
+            }
+            for level in levels() {
+                let mut packed = vec![Float::NAN; packed_len(k, n)];
+                windows::pack_with(level, k, n, Mat::new(&b, n), &mut packed);
+                let mut transposed = vec![0.0; k * n];
+                for (i, x) in b.iter().enumerate() {
+                    transposed[i % n * k + i / n] = *x;
+                }
+                let columns = Mat::new(&transposed, k).t();
+                for right in [Right::Packed(&packed), Right::Mat(columns)] {
+                    let mut c = old.clone();
+                    let at = Starts::At(&c_rows);
+                    windows::gemm_windows_with(
+                        level,
+                        m,
+                        k,
+                        n,
+                        windows,
+                        right,
+                        accum,
+                        &mut c,
+                        at,
+                        Par::Serial,
+                    );
+                    for (x, y) in c.iter().zip(&want) {
+                        assert!((x - y).abs() < 1e-4, "{level:?} {m}x{k}x{n}: {x} {y}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn windows_give_the_same_bits_for_any_number_of_threads() {
+    let (m, k, n) = (600, 200, 40);
+    let (a, b) = (numbers(1, m * k), numbers(2, k * n));
+    let run = |threads| {
+        let mut c = vec![0.0; m * n];
+        with_threads(threads, |par| {
+            let a = Windows {
+                data: &a,
+                rows: Starts::Every(k),
+                cols: Starts::Every(1),
+            };
+            let b = Right::Mat(Mat::new(&b, n));
+            gemm_windows(m, k, n, a, b, Accum::Add, &mut c, Starts::Every(n), par);
+        });
+        c
+    };
+    assert!(run(1) == run(2) && run(1) == run(8));
+}
+
+#[test]
+#[should_panic(expected = "overlap")]
+fn windows_of_c_must_not_overlap() {
+    let a = Windows {
+        data: &[1.0; 4],
+        rows: Starts::Every(1),
+        cols: Starts::Every(1),
+    };
+    let b = Right::Mat(Mat::new(&[1.0; 6], 3));
+    let rows = Starts::At(&[0, 2]);
+    gemm_windows(2, 2, 3, a, b, Accum::Add, &mut [0.0; 8], rows, Par::Serial);
+}

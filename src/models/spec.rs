@@ -1,0 +1,518 @@
+//! How a model was written down, and how that becomes a [`Graph`].
+//!
+//! [`Chain`] is `Sequential`'s form, [`Net`] the functional one; both hold [`Block`]s, which are layers or whole models. Lowering
+//! inlines nested models under their name as a scope: `encoder/dense`.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::donor::Donor;
+use crate::error::{Error, Result};
+use crate::graph::Graph;
+use crate::layer::{Bound, Call, Layer, LayerRef, default_name};
+use crate::shape::Shape;
+
+/// Models inside models deeper than this are refused: lowering, and reading a file, recurse.
+pub(crate) const MAX_DEPTH: usize = 64;
+
+/// How a model was written down.
+#[derive(Clone, Debug)]
+pub(crate) enum Spec {
+    /// Layers one after the other.
+    Sequential(Chain),
+    /// A graph of calls.
+    Functional(Net),
+}
+
+/// Layers one after the other.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Chain {
+    /// Declared input.
+    pub input: Option<Input>,
+    /// The layers.
+    pub blocks: Vec<Block>,
+}
+
+/// A declared input.
+#[derive(Clone, Debug)]
+pub(crate) struct Input {
+    /// Its name: Keras's name of the InputLayer.
+    pub name: Option<String>,
+    /// Shape of one sample.
+    pub shape: Shape,
+    /// Fixed size of a batch. Only carried: a batch of any size is accepted.
+    pub batch_size: Option<usize>,
+    /// Keras's type of the data. Only carried: inside everything is a float.
+    pub dtype: String,
+}
+
+impl Input {
+    pub fn new(shape: Shape) -> Self {
+        Input {
+            name: None,
+            shape,
+            batch_size: None,
+            dtype: "float32".into(),
+        }
+    }
+}
+
+/// A layer or a model, as a part of a model.
+#[derive(Clone, Debug)]
+pub enum Block {
+    /// A layer.
+    Layer(LayerRef),
+    /// A model; its layers become layers of the whole, and their weights start with the values that they have in it.
+    Model(Nested),
+}
+
+/// A model as a part of another one.
+#[derive(Clone, Debug)]
+pub struct Nested {
+    pub(crate) name: Option<String>,
+    pub(crate) trainable: bool,
+    pub(crate) spec: Arc<Spec>,
+    pub(crate) donor: Option<Arc<Donor>>,
+}
+
+impl Block {
+    /// The name it was given.
+    pub fn name(&self) -> Option<&str> {
+        match self {
+            Block::Layer(layer) => layer.name.as_deref(),
+            Block::Model(model) => model.name.as_deref(),
+        }
+    }
+
+    pub(crate) fn class_name(&self) -> &'static str {
+        match self {
+            Block::Layer(layer) => layer.layer.class_name(),
+            Block::Model(model) => model.spec.class_name(),
+        }
+    }
+
+    pub(crate) fn set_name(&mut self, name: String) {
+        match self {
+            Block::Layer(layer) => layer.name = Some(name),
+            Block::Model(model) => model.name = Some(name),
+        }
+    }
+
+    /// Freezes or unfreezes the layer at this path below the block; false if there is none. An empty path is all of it.
+    pub(crate) fn set_trainable(&mut self, path: &[&str], trainable: bool) -> bool {
+        match self {
+            Block::Layer(layer) if path.is_empty() => layer.trainable = trainable,
+            Block::Layer(_) => return false,
+            Block::Model(model) => {
+                if path.is_empty() {
+                    model.trainable = trainable;
+                }
+                return Arc::make_mut(&mut model.spec).set_trainable(path, trainable);
+            }
+        }
+        true
+    }
+}
+
+impl<L: Layer + 'static> From<L> for Block {
+    fn from(layer: L) -> Self {
+        Block::Layer(layer.into())
+    }
+}
+
+impl From<LayerRef> for Block {
+    fn from(layer: LayerRef) -> Self {
+        Block::Layer(layer)
+    }
+}
+
+/// A graph of calls.
+#[derive(Clone, Debug)]
+pub(crate) struct Net {
+    /// Inputs, in the order of the data.
+    pub inputs: Vec<Input>,
+    /// Layers in Keras's order, all named.
+    pub blocks: Vec<Block>,
+    /// Calls in an order in which they can run.
+    pub calls: Vec<CallSite>,
+    /// Outputs.
+    pub outputs: Vec<Source>,
+    /// Whether inputs were given alone, in a list or by name.
+    pub input_form: Form,
+    /// The same of the outputs.
+    pub output_form: Form,
+}
+
+/// One call of a layer or model.
+#[derive(Clone, Debug)]
+pub(crate) struct CallSite {
+    /// Which block.
+    pub block: usize,
+    /// Its arguments.
+    pub call: Call,
+    /// The tensors among them.
+    pub tensors: Vec<Source>,
+}
+
+/// Where a value comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Source {
+    /// An input.
+    Input(usize),
+    /// An output of a call: the call and the output's number.
+    Call(usize, usize),
+}
+
+/// How several tensors were written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// One, alone.
+    One,
+    /// A list.
+    List,
+    /// By name.
+    Names(Vec<String>),
+}
+
+impl Block {
+    /// Shapes of the outputs for inputs of these shapes; `layer` is what the call bound it to, if that is not the layer itself.
+    pub(crate) fn output_shapes(
+        &self,
+        layer: Option<&Arc<dyn Layer>>,
+        inputs: &[Shape],
+    ) -> Result<Vec<Shape>> {
+        match self {
+            Block::Layer(own) => {
+                let layer = layer.unwrap_or(&own.layer);
+                let mut outputs = vec![layer.output_shape(inputs)?];
+                outputs.extend(layer.more_outputs(inputs)?);
+                Ok(outputs)
+            }
+            Block::Model(model) => {
+                let graph = lower(&model.spec, inputs)?;
+                let shape = |&v: &usize| graph.values[v].clone();
+                Ok(graph.outputs.iter().map(shape).collect())
+            }
+        }
+    }
+}
+
+impl Net {
+    /// Shapes of the outputs of every call.
+    pub fn value_shapes(&self) -> Result<Vec<Vec<Shape>>> {
+        let mut shapes: Vec<Vec<Shape>> = Vec::with_capacity(self.calls.len());
+        for site in &self.calls {
+            let block = &self.blocks[site.block];
+            let bound = bind(block, &site.call)?;
+            let shape = |i: &usize| match site.tensors[*i] {
+                Source::Input(i) => self.inputs[i].shape.clone(),
+                Source::Call(call, output) => shapes[call][output].clone(),
+            };
+            let inputs: Vec<Shape> = bound.inputs.iter().map(shape).collect();
+            shapes.push(block.output_shapes(bound.layer.as_ref(), &inputs)?);
+        }
+        Ok(shapes)
+    }
+
+    /// Whether every layer is called once, on the output of the one before it.
+    pub fn is_chain(&self) -> bool {
+        let follows = |(i, site): (usize, &CallSite)| match site.tensors[..] {
+            [Source::Input(_)] => i == 0,
+            [Source::Call(call, 0)] => call + 1 == i,
+            _ => false,
+        };
+        self.inputs.len() == 1
+            && self.calls.len() == self.blocks.len()
+            && self.calls.iter().enumerate().all(follows)
+    }
+}
+
+impl Spec {
+    pub fn class_name(&self) -> &'static str {
+        match self {
+            Spec::Sequential(_) => "Sequential",
+            Spec::Functional(_) => "Functional",
+        }
+    }
+
+    pub fn blocks(&self) -> &[Block] {
+        match self {
+            Spec::Sequential(chain) => &chain.blocks,
+            Spec::Functional(net) => &net.blocks,
+        }
+    }
+
+    pub fn blocks_mut(&mut self) -> &mut Vec<Block> {
+        match self {
+            Spec::Sequential(chain) => &mut chain.blocks,
+            Spec::Functional(net) => &mut net.blocks,
+        }
+    }
+
+    /// The declared shapes of the inputs; `None` if there are none.
+    pub fn declared(&self) -> Option<Vec<Shape>> {
+        match self {
+            Spec::Sequential(chain) => match (&chain.input, chain.blocks.first()) {
+                (Some(input), _) => Some(vec![input.shape.clone()]),
+                (None, Some(Block::Model(model))) => model.spec.declared(),
+                _ => None,
+            },
+            Spec::Functional(net) => Some(net.inputs.iter().map(|i| i.shape.clone()).collect()),
+        }
+    }
+
+    pub fn set_trainable(&mut self, path: &[&str], trainable: bool) -> bool {
+        let names = block_names(self.blocks());
+        let mut found = false;
+        for (block, name) in self.blocks_mut().iter_mut().zip(names) {
+            match path {
+                [] => found |= block.set_trainable(&[], trainable),
+                [first, rest @ ..] if *first == name => {
+                    return block.set_trainable(rest, trainable);
+                }
+                _ => {}
+            }
+        }
+        found || path.is_empty()
+    }
+
+    /// Every layer once, in Keras's order of `model.weights`.
+    pub fn visit<'a>(&'a self, f: &mut dyn FnMut(&'a LayerRef)) {
+        for block in self.blocks() {
+            match block {
+                Block::Layer(layer) => f(layer),
+                Block::Model(model) => model.spec.visit(f),
+            }
+        }
+    }
+
+    /// Weights that nested models bring with them.
+    pub fn donors(&self) -> Vec<Arc<Donor>> {
+        let mut donors = Vec::new();
+        for block in self.blocks() {
+            if let Block::Model(model) = block {
+                donors.extend(model.donor.iter().cloned());
+                donors.extend(model.spec.donors());
+            }
+        }
+        donors
+    }
+}
+
+/// The graph of a model whose inputs have these shapes.
+pub(crate) fn lower(spec: &Spec, inputs: &[Shape]) -> Result<Graph> {
+    let mut lowering = Lowering::default();
+    let values: Vec<usize> = inputs
+        .iter()
+        .map(|shape| lowering.graph.input(shape.clone()))
+        .collect();
+    let outputs = lowering.inline(spec, "", true, &values, &[], None, 0)?;
+    let Lowering { mut graph, entries } = lowering;
+    graph.outputs = outputs;
+    let mut order = Vec::new();
+    let mut seen = vec![false; graph.entries.len()];
+    spec.visit(&mut |layer| {
+        if let Some(&entry) = entries.get(&key(&layer.layer))
+            && !std::mem::replace(&mut seen[entry], true)
+        {
+            order.push(entry);
+        }
+    });
+    debug_assert_eq!(order.len(), graph.entries.len());
+    graph.reorder(&order);
+    Ok(graph)
+}
+
+/// A layer is known by where it lies: all clones of a `LayerRef` are one layer.
+pub(crate) fn key(layer: &Arc<dyn Layer>) -> usize {
+    Arc::as_ptr(layer) as *const () as usize
+}
+
+#[derive(Default)]
+struct Lowering {
+    graph: Graph,
+    /// Entry of every layer met so far.
+    entries: HashMap<usize, usize>,
+}
+
+impl Lowering {
+    /// Adds a model's calls to the graph; the values of its outputs. `masks` are values that mask the inputs explicitly.
+    fn inline(
+        &mut self,
+        spec: &Spec,
+        scope: &str,
+        trainable: bool,
+        inputs: &[usize],
+        masks: &[Option<usize>],
+        training: Option<bool>,
+        depth: usize,
+    ) -> Result<Vec<usize>> {
+        if depth > MAX_DEPTH {
+            return Err(Error::Model(format!(
+                "models are nested more than {MAX_DEPTH} deep"
+            )));
+        }
+        if spec.blocks().is_empty() && matches!(spec, Spec::Sequential(_)) {
+            return Err(Error::Model(
+                "the model has no layers; add some with `.add(layer)`".into(),
+            ));
+        }
+        let names = block_names(spec.blocks());
+        let scoped = |i: usize| format!("{scope}{}", names[i]);
+        match spec {
+            Spec::Sequential(chain) => {
+                let [mut value] = inputs[..] else {
+                    return Err(
+                        Error::shape("one input", format!("{} inputs", inputs.len()))
+                            .owned_by(scope.trim_end_matches('/')),
+                    );
+                };
+                let mut mask = masks.first().copied().flatten();
+                for (i, block) in chain.blocks.iter().enumerate() {
+                    let bound = Bound {
+                        inputs: vec![value],
+                        mask: mask.take(),
+                        training,
+                        ..Bound::default()
+                    };
+                    let outputs = self.block(block, &scoped(i), trainable, bound, depth)?;
+                    if outputs.len() != 1 {
+                        return Err(Error::Model(format!(
+                            "layer `{}` has {} outputs; a Sequential model needs layers with one",
+                            scoped(i),
+                            outputs.len()
+                        )));
+                    }
+                    value = outputs[0];
+                }
+                Ok(vec![value])
+            }
+            Spec::Functional(net) => {
+                if inputs.len() != net.inputs.len() {
+                    return Err(Error::shape(
+                        format!("{} inputs", net.inputs.len()),
+                        format!("{} inputs", inputs.len()),
+                    )
+                    .owned_by(scope.trim_end_matches('/')));
+                }
+                let mut results: Vec<Vec<usize>> = Vec::with_capacity(net.calls.len());
+                for site in &net.calls {
+                    let name = scoped(site.block);
+                    let value = |source: &Source| match *source {
+                        Source::Input(i) => Some(inputs[i]),
+                        Source::Call(call, output) => {
+                            results.get(call).and_then(|r| r.get(output)).copied()
+                        }
+                    };
+                    let missing = || {
+                        Error::Model(format!("`{name}` is called on a tensor that nothing gives"))
+                    };
+                    let values = site
+                        .tensors
+                        .iter()
+                        .map(|s| value(s).ok_or_else(missing))
+                        .collect::<Result<Vec<usize>>>()?;
+                    let block = &net.blocks[site.block];
+                    let mut bound = bind(block, &site.call).map_err(|e| e.owned_by(&name))?;
+                    bound.inputs.iter_mut().for_each(|i| *i = values[*i]);
+                    bound.mask = bound.mask.map(|i| values[i]);
+                    bound.training = bound.training.or(training);
+                    // A mask given for an input of this model goes to the layers that read that input.
+                    if let (None, Some(Source::Input(i))) = (bound.mask, site.tensors.first()) {
+                        bound.mask = masks.get(*i).copied().flatten();
+                    }
+                    let outputs = self.block(block, &name, trainable, bound, depth)?;
+                    results.push(outputs);
+                }
+                net.outputs
+                    .iter()
+                    .map(|source| match *source {
+                        Source::Input(i) => Ok(inputs[i]),
+                        Source::Call(call, output) => results
+                            .get(call)
+                            .and_then(|r| r.get(output))
+                            .copied()
+                            .ok_or_else(|| {
+                                Error::Model(format!(
+                                    "output {output} of call {call} does not exist"
+                                ))
+                            }),
+                    })
+                    .collect()
+            }
+        }
+    }
+
+    fn block(
+        &mut self,
+        block: &Block,
+        name: &str,
+        trainable: bool,
+        bound: Bound,
+        depth: usize,
+    ) -> Result<Vec<usize>> {
+        match block {
+            Block::Model(model) => self.inline(
+                &model.spec,
+                &format!("{name}/"),
+                trainable && model.trainable,
+                &bound.inputs,
+                &[bound.mask],
+                bound.training,
+                depth + 1,
+            ),
+            Block::Layer(layer) => {
+                let entry = match self.entries.get(&key(&layer.layer)) {
+                    Some(&entry) => entry,
+                    None => {
+                        let shapes: Vec<Shape> = bound
+                            .inputs
+                            .iter()
+                            .map(|&v| self.graph.values[v].clone())
+                            .collect();
+                        let entry =
+                            self.graph
+                                .add_layer(layer, bound.layer.as_ref(), name, &shapes)?;
+                        self.graph.entries[entry].trainable &= trainable;
+                        self.entries.insert(key(&layer.layer), entry);
+                        entry
+                    }
+                };
+                self.graph.call_bound(entry, bound)
+            }
+        }
+    }
+}
+
+/// The inputs of a call, flat; tensors by their number in the call.
+pub(crate) fn bind(block: &Block, call: &Call) -> Result<Bound> {
+    match block {
+        Block::Layer(layer) => layer.layer.bind(call),
+        Block::Model(_) => call.flat(),
+    }
+}
+
+/// Given names, and for the others Keras's: `dense`, `dense_1`, ...
+pub(crate) fn block_names(blocks: &[Block]) -> Vec<String> {
+    let mut counts: HashMap<String, usize> = HashMap::new();
+    let taken: Vec<&str> = blocks.iter().filter_map(Block::name).collect();
+    let mut next = |block: &Block| {
+        let stem = default_name(block.class_name());
+        loop {
+            let count = counts.entry(stem.clone()).or_insert(0);
+            let name = if *count == 0 {
+                stem.clone()
+            } else {
+                format!("{stem}_{count}")
+            };
+            *count += 1;
+            if !taken.contains(&name.as_str()) {
+                return name;
+            }
+        }
+    };
+    blocks
+        .iter()
+        .map(|b| b.name().map_or_else(|| next(b), str::to_string))
+        .collect()
+}
