@@ -1,6 +1,7 @@
 //! Keras's layers, one file each, in Keras's folders.
 
 mod args;
+pub mod attention;
 mod axes;
 pub mod convolutional;
 pub mod core;
@@ -16,6 +17,7 @@ pub mod regularization;
 pub mod reshaping;
 
 pub use args::{DataFormat, Sizes};
+pub use attention::{AdditiveAttention, Attention, GroupQueryAttention, MultiHeadAttention};
 pub use axes::Axes;
 pub use convolutional::{
     Conv1D, Conv1DTranspose, Conv2D, Conv2DTranspose, Conv3D, Conv3DTranspose, DepthwiseConv1D,
@@ -66,6 +68,8 @@ const TABLE: &[(&str, Reader)] = &[
     ("AdaptiveMaxPooling2D", read::<AdaptiveMaxPooling2D>),
     ("AdaptiveMaxPooling3D", read::<AdaptiveMaxPooling3D>),
     ("Add", read::<Add>),
+    ("AdditiveAttention", read::<AdditiveAttention>),
+    ("Attention", read::<Attention>),
     ("Average", read::<Average>),
     ("AveragePooling1D", read::<AveragePooling1D>),
     ("AveragePooling2D", read::<AveragePooling2D>),
@@ -91,12 +95,14 @@ const TABLE: &[(&str, Reader)] = &[
     ("GlobalMaxPooling2D", read::<GlobalMaxPooling2D>),
     ("GlobalMaxPooling3D", read::<GlobalMaxPooling3D>),
     ("GroupNormalization", read::<GroupNormalization>),
+    ("GroupQueryAttention", read::<GroupQueryAttention>),
     ("LayerNormalization", read::<LayerNormalization>),
     ("MaxPooling1D", read::<MaxPooling1D>),
     ("MaxPooling2D", read::<MaxPooling2D>),
     ("MaxPooling3D", read::<MaxPooling3D>),
     ("Maximum", read::<Maximum>),
     ("Minimum", read::<Minimum>),
+    ("MultiHeadAttention", read::<MultiHeadAttention>),
     ("Multiply", read::<Multiply>),
     ("RMSNormalization", read::<RMSNormalization>),
     ("Reshape", read::<Reshape>),
