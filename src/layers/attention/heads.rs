@@ -2,7 +2,7 @@
 //!
 //! `q = x_q W_q + b_q` (t, heads, h), `k = x_k W_k + b_k` (s, kv_heads, h), `v = x_v W_v + b_v` (s, kv_heads, hv);
 //! `C = attention(q / sqrt(h), k, v)` (t, heads, hv) as in [`attention`](crate::kernels::attention); `y = C W_o + b_o`, with a gate
-//! `y = (C sigmoid(x_q W_g + b_g)) W_o + b_o`. Backward goes the same way back; of the forward pass it needs q, k, v, the weights
+//! `y = (C sigmoid(x_q W_g + b_g)) W_o + b_o`. Backward goes the same way back, with `db_k = 0`; of the forward pass it needs q, k, v, the weights
 //! of the attention, C and the gate.
 
 use super::masks::{Hidden, Pairs, flags};
@@ -706,7 +706,8 @@ impl Core<'_> {
         scale(1.0 / (h as Float).sqrt(), dq);
 
         wq.backward_weights(xq_in, dq, &mut dwq, accum, par);
-        wk.backward_weights(xk_in, dk, &mut dwk, accum, par);
+        // The bias of the keys adds the same to all logits of a query: its gradient is zero, and no rounding error.
+        wk.backward_kernel(xk_in, dk, &mut dwk, accum, par);
         if let Some(wg) = &wg {
             wg.backward_weights(xq_in, gated, &mut dwg, accum, par);
         }

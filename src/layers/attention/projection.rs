@@ -91,27 +91,31 @@ impl<'a> Projection<'a> {
         accum: Accum,
         par: Par,
     ) {
-        let Some(dw) = dw else { return };
-        let (k, n) = (self.inputs(), self.cols);
-        let dkernel = dw.next().expect("kernel");
-        gemm(
-            k,
-            dy.len() / n,
-            n,
-            Mat::new(x, k).t(),
-            Mat::new(dy, n),
-            accum,
-            dkernel,
-            n,
-            par,
-        );
-        if self.bias.is_some() {
-            let dbias = dw.next().expect("bias");
-            if accum == Accum::Replace {
-                dbias.fill(0.0);
-            }
+        if let Some(dbias) = self.backward_kernel(x, dy, dw, accum, par) {
             column_sums(dy, dbias);
         }
+    }
+
+    /// `dW`; the gradient of the bias, if there is one, to be added to.
+    pub(super) fn backward_kernel<'b>(
+        &self,
+        x: &[Float],
+        dy: &[Float],
+        dw: &mut Option<Slices<'b>>,
+        accum: Accum,
+        par: Par,
+    ) -> Option<&'b mut [Float]> {
+        let dw = dw.as_mut()?;
+        let (k, n) = (self.inputs(), self.cols);
+        let dkernel = dw.next().expect("kernel");
+        let (x, dy_rows) = (Mat::new(x, k).t(), dy.len() / n);
+        gemm(k, dy_rows, n, x, Mat::new(dy, n), accum, dkernel, n, par);
+        self.bias?;
+        let dbias = dw.next().expect("bias");
+        if accum == Accum::Replace {
+            dbias.fill(0.0);
+        }
+        Some(dbias)
     }
 
     /// `dx = dy W^T`, or added.
