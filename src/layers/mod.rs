@@ -41,7 +41,7 @@ pub use pooling::{
     GlobalAveragePooling3D, GlobalMaxPooling1D, GlobalMaxPooling2D, GlobalMaxPooling3D,
     MaxPooling1D, MaxPooling2D, MaxPooling3D,
 };
-pub use preprocessing::Rescaling;
+pub use preprocessing::{CategoryEncoding, Discretization, HashedCrossing, Hashing, Rescaling};
 pub use regularization::{
     ActivityRegularization, AlphaDropout, Dropout, GaussianDropout, GaussianNoise,
     SpatialDropout1D, SpatialDropout2D, SpatialDropout3D,
@@ -93,6 +93,7 @@ const TABLE: &[(&str, Reader)] = &[
     ("AveragePooling3D", read::<AveragePooling3D>),
     ("BatchNormalization", read::<BatchNormalization>),
     ("Bidirectional", read::<Bidirectional>),
+    ("CategoryEncoding", read::<CategoryEncoding>),
     ("Concatenate", read::<Concatenate>),
     ("Conv1D", read::<Conv1D>),
     ("Conv1DTranspose", read::<Conv1DTranspose>),
@@ -106,6 +107,7 @@ const TABLE: &[(&str, Reader)] = &[
     ("Dense", read::<Dense>),
     ("DepthwiseConv1D", read::<DepthwiseConv1D>),
     ("DepthwiseConv2D", read::<DepthwiseConv2D>),
+    ("Discretization", read::<Discretization>),
     ("Dot", read::<Dot>),
     ("Dropout", read::<Dropout>),
     ("ELU", read::<ELU>),
@@ -122,6 +124,8 @@ const TABLE: &[(&str, Reader)] = &[
     ("GlobalMaxPooling3D", read::<GlobalMaxPooling3D>),
     ("GroupNormalization", read::<GroupNormalization>),
     ("GroupQueryAttention", read::<GroupQueryAttention>),
+    ("HashedCrossing", read::<HashedCrossing>),
+    ("Hashing", read::<Hashing>),
     ("Identity", read::<Identity>),
     ("LSTM", LSTM::read),
     ("LayerNormalization", read::<LayerNormalization>),
