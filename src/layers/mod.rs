@@ -41,7 +41,10 @@ pub use pooling::{
     GlobalAveragePooling3D, GlobalMaxPooling1D, GlobalMaxPooling2D, GlobalMaxPooling3D,
     MaxPooling1D, MaxPooling2D, MaxPooling3D,
 };
-pub use preprocessing::{CategoryEncoding, Discretization, HashedCrossing, Hashing, Rescaling};
+pub use preprocessing::{
+    CategoryEncoding, Discretization, HashedCrossing, Hashing, MelSpectrogram, Normalization,
+    Rescaling, STFTSpectrogram,
+};
 pub use regularization::{
     ActivityRegularization, AlphaDropout, Dropout, GaussianDropout, GaussianNoise,
     SpatialDropout1D, SpatialDropout2D, SpatialDropout3D,
@@ -135,9 +138,11 @@ const TABLE: &[(&str, Reader)] = &[
     ("MaxPooling2D", read::<MaxPooling2D>),
     ("MaxPooling3D", read::<MaxPooling3D>),
     ("Maximum", read::<Maximum>),
+    ("MelSpectrogram", read::<MelSpectrogram>),
     ("Minimum", read::<Minimum>),
     ("MultiHeadAttention", read::<MultiHeadAttention>),
     ("Multiply", read::<Multiply>),
+    ("Normalization", read::<Normalization>),
     ("PReLU", read::<PReLU>),
     ("Permute", read::<Permute>),
     ("RMSNormalization", read::<RMSNormalization>),
@@ -147,6 +152,7 @@ const TABLE: &[(&str, Reader)] = &[
     ("Rescaling", read::<Rescaling>),
     ("Reshape", read::<Reshape>),
     ("ReversibleEmbedding", read::<ReversibleEmbedding>),
+    ("STFTSpectrogram", read::<STFTSpectrogram>),
     ("SeparableConv1D", read::<SeparableConv1D>),
     ("SeparableConv2D", read::<SeparableConv2D>),
     ("SimpleRNN", SimpleRNN::read),

@@ -1,12 +1,16 @@
 //! Preprocessing layers.
 
+mod audio;
 mod category_encoding;
 mod discretization;
 mod encoding;
 mod fingerprint;
 mod hashed_crossing;
 mod hashing;
+mod mel_spectrogram;
+mod normalization;
 mod rescaling;
+mod stft_spectrogram;
 mod tokens;
 
 pub use category_encoding::CategoryEncoding;
@@ -15,5 +19,8 @@ pub use encoding::OutputMode;
 pub use fingerprint::Salt;
 pub use hashed_crossing::HashedCrossing;
 pub use hashing::{Hashing, MaskValue};
+pub use mel_spectrogram::MelSpectrogram;
+pub use normalization::Normalization;
 pub use rescaling::Rescaling;
+pub use stft_spectrogram::STFTSpectrogram;
 pub use tokens::{ToTokens, Token};
