@@ -21,8 +21,8 @@ pub use crate::layers::{
     PReLU, Permute, RMSNormalization, RNN, ReLU, RenormClipping, RepeatVector, Rescaling, Reshape,
     ReversibleEmbedding, SeparableConv1D, SeparableConv2D, SimpleRNN, SimpleRNNCell, Softmax,
     SpatialDropout1D, SpatialDropout2D, SpatialDropout3D, SpectralNormalization, StackedRNNCells,
-    Subtract, TimeDistributed, UnitNormalization, UpSampling1D, UpSampling2D, UpSampling3D,
-    ZeroPadding1D, ZeroPadding2D, ZeroPadding3D,
+    Subtract, TextVectorization, TimeDistributed, UnitNormalization, UpSampling1D, UpSampling2D,
+    UpSampling3D, ZeroPadding1D, ZeroPadding2D, ZeroPadding3D,
 };
 pub use crate::losses::{
     BinaryCrossentropy, CategoricalCrossentropy, Loss, MeanAbsoluteError, MeanSquaredError,
@@ -32,7 +32,7 @@ pub use crate::metrics::{
     AUC, Accuracy, Auc, BinaryAccuracy, CategoricalAccuracy, F1Score, Metric, MetricExt, Precision,
     Recall, RootMeanSquaredError, SparseCategoricalAccuracy,
 };
-pub use crate::models::{Input, Inputs, KerasTensor, LayerCall, Model, Sequential};
+pub use crate::models::{Input, Inputs, KerasTensor, LayerCall, Model, Pipeline, Sequential};
 pub use crate::optimizers::{Adam, AdamW, Optimizer, OptimizerExt, RMSprop, RmsProp, SGD, Sgd};
 pub use crate::random::{Seed, set_random_seed};
 pub use crate::saving;

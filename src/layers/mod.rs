@@ -42,8 +42,8 @@ pub use pooling::{
     MaxPooling1D, MaxPooling2D, MaxPooling3D,
 };
 pub use preprocessing::{
-    CategoryEncoding, Discretization, HashedCrossing, Hashing, MelSpectrogram, Normalization,
-    Rescaling, STFTSpectrogram,
+    CategoryEncoding, Discretization, HashedCrossing, Hashing, IntegerLookup, MelSpectrogram,
+    Normalization, Rescaling, STFTSpectrogram, StringLookup, TextVectorization,
 };
 pub use regularization::{
     ActivityRegularization, AlphaDropout, Dropout, GaussianDropout, GaussianNoise,
@@ -130,6 +130,7 @@ const TABLE: &[(&str, Reader)] = &[
     ("HashedCrossing", read::<HashedCrossing>),
     ("Hashing", read::<Hashing>),
     ("Identity", read::<Identity>),
+    ("IntegerLookup", read::<IntegerLookup>),
     ("LSTM", LSTM::read),
     ("LayerNormalization", read::<LayerNormalization>),
     ("LeakyReLU", read::<LeakyReLU>),

@@ -3,12 +3,14 @@
 mod donor;
 mod functional;
 pub mod ops;
+mod pipeline;
 mod sequential;
 pub(crate) mod spec;
 mod summary;
 mod symbolic;
 
 pub use functional::ModelTensors;
+pub use pipeline::Pipeline;
 pub use sequential::Sequential;
 pub use spec::{Block, Nested};
 pub use symbolic::{Input, Inputs, IntoInputs, KerasTensor, LayerCall, Symbolic};
