@@ -419,7 +419,7 @@ mod tests {
         assert!(refused(layer().salt(3)).contains("salt"));
         assert!(refused(layer().oov_method("modulo")).contains("oov_method"));
         assert!(refused(layer().invert(true).output_mode("count")).contains("output_mode"));
-        assert!(refused(layer().invert(true).oov_token(10)).contains("vocabulary"));
+        assert!(refused(layer().invert(true).oov_token(20)).contains("vocabulary"));
         assert!(refused(layer().invert(true).oov_token(None)).contains("oov_token"));
         assert!(refused(layer().idf_weights([1.0; 4])).contains("idf_weights"));
         let idf = layer().output_mode("tf_idf");
