@@ -52,7 +52,6 @@ pub mod pattern;
 pub mod prelude;
 pub mod random;
 pub mod regularizer;
-#[allow(dead_code)] // The formats are there before all that uses them.
 pub mod saving;
 pub mod schedule;
 pub mod shape;

@@ -183,7 +183,13 @@ fn a_clone_is_whole_and_a_cloned_model_starts_anew() {
     assert_eq!(fresh.weight_names(), model.weight_names());
     assert_ne!(fresh.get_weights(), model.get_weights());
     let x = data(2, 4, 1);
-    assert!(fresh.evaluate((&x, &x), (&x, &x)).unwrap_err().to_string().contains("not compiled"));
+    assert!(
+        fresh
+            .evaluate((&x, &x), (&x, &x))
+            .unwrap_err()
+            .to_string()
+            .contains("not compiled")
+    );
 }
 
 #[test]
