@@ -158,6 +158,11 @@ impl<'a> Harness<'a> {
             .collect()
     }
 
+    fn in_place(&self) -> bool {
+        let sizes = (self.inputs[0].numel(), self.outputs[0].numel());
+        self.layer.contract().in_place && sizes.0 == sizes.1
+    }
+
     fn masks(&self, batch: usize) -> Vec<Option<Mask<'_>>> {
         self.masks
             .iter()
@@ -172,7 +177,6 @@ impl<'a> Harness<'a> {
     }
 
     fn forward(&self, x: &[Vec<Float>], w: &[Float], batch: usize, mode: Mode) -> Run {
-        let contract = self.layer.contract();
         let size = |lens: &[Len]| lens.iter().map(|l| l.at(batch)).sum::<usize>();
         let mut run = Run {
             y: self
@@ -183,12 +187,13 @@ impl<'a> Harness<'a> {
             saved: vec![Float::NAN; size(&self.buffers.saved)],
             saved_index: vec![u32::MAX; size(&self.buffers.saved_index)],
         };
-        if contract.in_place {
+        let in_place = self.in_place();
+        if in_place {
             run.y[0].copy_from_slice(&x[0]);
         }
         let mut scratch = vec![Float::NAN; size(&self.buffers.scratch)];
         let mut stats = vec![Float::NAN; self.state.len()];
-        let hide = |i: usize| contract.in_place && i == 0;
+        let hide = |i: usize| in_place && i == 0;
         let views: Vec<View> = x
             .iter()
             .zip(&self.inputs)
@@ -256,7 +261,8 @@ impl<'a> Harness<'a> {
         }
         let mut dx: Vec<Vec<Float>> = x.iter().map(|x| vec![Float::NAN; x.len()]).collect();
         let mut dy = dy.to_vec();
-        if contract.in_place {
+        let in_place = self.in_place();
+        if in_place {
             dx[0].copy_from_slice(&dy[0]);
             dy[0].clear();
         }
@@ -280,8 +286,7 @@ impl<'a> Harness<'a> {
             });
             let first = grads.next().expect("one output at least");
             let mut dmore: Vec<ViewMut> = grads.collect();
-            let ask =
-                |i: usize| contract.differentiable && (wanted.0 || (contract.in_place && i == 0));
+            let ask = |i: usize| contract.differentiable && (wanted.0 || (in_place && i == 0));
             let mut dx: Vec<Option<ViewMut>> = dx
                 .iter_mut()
                 .zip(&self.inputs)
