@@ -1,12 +1,12 @@
 //! The workloads of a comparison with other libraries, under its contract: `workload W1` reads its inputs from
 //! `$BENCH_DIR/data/*.npy` and its numbers from `$BENCH_DIR/workloads.json`, and prints one line of JSON.
 //!
-//! Training: W1 (MLP 10-64-64-1), W2 (MLP 784-512-512-10), W9 (MLP 2048 x 3). Prediction of W1 and W2: W7 (one sample at a
-//! time), W8 (1024 at once). `$BENCH_THREADS=1` keeps to one thread.
+//! Training: W1 (MLP 10-64-64-1), W2 (MLP 784-512-512-10), W3 (two convolutions, two poolings, 128-10), W9 (MLP 2048 x 3).
+//! Prediction of W1, W2 and W3: W7 (one sample at a time), W8 (1024 at once). `$BENCH_THREADS=1` keeps to one thread.
 
 use std::time::Instant;
 
-use oxhorn::ndarray::{Array2, ArrayD, Axis, Slice};
+use oxhorn::ndarray::{ArrayD, Axis, Slice};
 use oxhorn::prelude::*;
 use serde_json::{Value, json};
 
@@ -58,33 +58,37 @@ impl Bench {
 
     fn model(&self, workload: &str) -> Result<Sequential> {
         let model = Sequential::new().seed(7).threads(self.threads);
-        let layers: &[(usize, &str)] = match workload {
-            "W1" => &[(64, "relu"), (64, "relu"), (1, "sigmoid")],
-            "W2" => &[(512, "relu"), (512, "relu"), (10, "softmax")],
-            "W9" => &[
-                (2048, "relu"),
-                (2048, "relu"),
-                (2048, "relu"),
-                (10, "softmax"),
-            ],
+        let dense = |units, activation| Dense::new(units).activation(activation);
+        Ok(match workload {
+            "W1" => model
+                .input([10])
+                .add(dense(64, "relu"))
+                .add(dense(64, "relu"))
+                .add(dense(1, "sigmoid")),
+            "W2" => model
+                .input([784])
+                .add(dense(512, "relu"))
+                .add(dense(512, "relu"))
+                .add(dense(10, "softmax")),
+            "W3" => model
+                .input([28, 28, 1])
+                .add(Conv2D::new(32, 3).activation("relu"))
+                .add(MaxPooling2D::new(2))
+                .add(Conv2D::new(64, 3).activation("relu"))
+                .add(MaxPooling2D::new(2))
+                .add(Flatten::new())
+                .add(dense(128, "relu"))
+                .add(dense(10, "softmax")),
+            "W9" => (0..3)
+                .fold(model.input([2048]), |model, _| {
+                    model.add(dense(2048, "relu"))
+                })
+                .add(dense(10, "softmax")),
             other => {
-                return Err(Error::unknown(
-                    "workload",
-                    other,
-                    ["W1", "W2", "W7", "W8", "W9"],
-                ));
+                let known = ["W1", "W2", "W3", "W7", "W8", "W9"];
+                return Err(Error::unknown("workload", other, known));
             }
-        };
-        let width = match workload {
-            "W1" => 10,
-            "W2" => 784,
-            _ => 2048,
-        };
-        Ok(layers
-            .iter()
-            .fold(model.input([width]), |model, (units, activation)| {
-                model.add(Dense::new(*units).activation(*activation))
-            }))
+        })
     }
 
     fn train(&self, workload: &str) -> Result<Value> {
@@ -133,7 +137,8 @@ impl Bench {
             self.number("W7", "calls") as usize,
         );
         self.results(|model, x| {
-            let rows: Vec<Array2<f32>> = (0..256).map(|i| sample(x, i)).collect();
+            let row = |i: usize| x.slice_axis(Axis(0), Slice::from(i..i + 1)).to_owned();
+            let rows: Vec<ArrayD<f32>> = (0..256).map(row).collect();
             let mut out = vec![0.0; if model.count_params() < 10_000 { 1 } else { 10 }];
             let mut times = Vec::with_capacity(calls);
             for i in 0..warmup + calls {
@@ -175,21 +180,14 @@ impl Bench {
 
     fn results(&self, measure: impl Fn(&Model, &ArrayD<f32>) -> Result<Value>) -> Result<Value> {
         let mut results = serde_json::Map::new();
-        for workload in ["W1", "W2"] {
+        for workload in ["W1", "W2", "W3"] {
             let mut model = self.model(workload)?;
-            model.build([if workload == "W1" { 10 } else { 784 }])?;
-            results.insert(
-                workload.into(),
-                measure(&model, &self.array(&format!("{workload}_x"))?)?,
-            );
+            let x = self.array(&format!("{workload}_x"))?;
+            model.build(&x.shape()[1..])?;
+            results.insert(workload.into(), measure(&model, &x)?);
         }
         Ok(json!({"results": results}))
     }
-}
-
-fn sample(x: &ArrayD<f32>, i: usize) -> Array2<f32> {
-    let row = x.index_axis(Axis(0), i);
-    Array2::from_shape_vec((1, row.len()), row.iter().copied().collect()).expect("one row")
 }
 
 /// Wall and processor time of every epoch.

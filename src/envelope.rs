@@ -125,6 +125,12 @@ impl Object {
 #[derive(Debug, Default)]
 pub(crate) struct Args(Config);
 
+impl From<&Config> for Args {
+    fn from(config: &Config) -> Self {
+        Self(config.clone())
+    }
+}
+
 impl Args {
     /// The value of that key, where null means something else than missing.
     pub fn given(&mut self, key: &str) -> Option<Value> {

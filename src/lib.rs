@@ -48,11 +48,13 @@ pub mod losses;
 pub mod metrics;
 pub mod models;
 pub mod optimizers;
+pub mod pattern;
 pub mod prelude;
 pub mod random;
 pub mod regularizer;
 #[allow(dead_code)] // The formats are there before all that uses them.
 pub mod saving;
+pub mod schedule;
 pub mod shape;
 pub mod tensor;
 pub mod testing;
@@ -61,6 +63,7 @@ pub mod train;
 pub use data::{datasets, utils};
 pub use error::{Error, Result};
 pub use float::Float;
+pub use models::ops;
 pub use ndarray;
 #[cfg(fuzzing)]
 pub use saving::fuzz;

@@ -2,14 +2,20 @@
 //! and are the only place with unsafe code and threads. Results do not depend on the number of threads.
 #![allow(unsafe_code)]
 
+pub mod attention;
 mod channels;
 pub mod conv;
+pub mod einsum;
 pub mod elementwise;
+pub mod gates;
 pub mod gemm;
 pub mod grid;
 pub mod layout;
 pub mod math;
 pub mod memory;
+pub mod norm_columns;
+pub mod norm_rows;
+pub mod pairs;
 pub mod parallel;
 pub mod permute;
 pub mod pointwise;

@@ -2,18 +2,27 @@
 
 pub mod activations;
 mod args;
+pub mod attention;
+mod axes;
 pub mod convolutional;
 pub mod core;
+mod equation;
 pub mod geometry;
+pub(crate) mod inner;
+mod layout;
 pub mod merging;
+pub mod normalization;
 pub mod ops;
 pub mod pooling;
 pub mod preprocessing;
 pub mod regularization;
 pub mod reshaping;
+pub mod rnn;
 
 pub use activations::{ELU, LeakyReLU, PReLU, ReLU, Softmax};
 pub use args::{Borders, DataFormat, Sizes};
+pub use attention::{AdditiveAttention, Attention, GroupQueryAttention, MultiHeadAttention};
+pub use axes::Axes;
 pub use convolutional::{
     Conv1D, Conv1DTranspose, Conv2D, Conv2DTranspose, Conv3D, Conv3DTranspose, DepthwiseConv1D,
     DepthwiseConv2D, SeparableConv1D, SeparableConv2D,
@@ -21,6 +30,10 @@ pub use convolutional::{
 pub use core::{Activation, Dense, Embedding, Identity, Masking, ReversibleEmbedding};
 pub use geometry::Padding;
 pub use merging::{Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract};
+pub use normalization::{
+    BatchNormalization, GroupNormalization, LayerNormalization, RMSNormalization, RenormClipping,
+    SpectralNormalization, UnitNormalization,
+};
 pub use pooling::{
     AdaptiveAveragePooling1D, AdaptiveAveragePooling2D, AdaptiveAveragePooling3D,
     AdaptiveMaxPooling1D, AdaptiveMaxPooling2D, AdaptiveMaxPooling3D, AveragePooling1D,
@@ -36,6 +49,10 @@ pub use regularization::{
 pub use reshaping::{
     Cropping1D, Cropping2D, Cropping3D, Flatten, Interpolation, Permute, RepeatVector, Reshape,
     UpSampling1D, UpSampling2D, UpSampling3D, ZeroPadding1D, ZeroPadding2D, ZeroPadding3D,
+};
+pub use rnn::{
+    Bidirectional, GRU, GRUCell, LSTM, LSTMCell, RNN, SimpleRNN, SimpleRNNCell, StackedRNNCells,
+    TimeDistributed,
 };
 
 use std::sync::Arc;
@@ -67,11 +84,15 @@ const TABLE: &[(&str, Reader)] = &[
     ("AdaptiveMaxPooling2D", read::<AdaptiveMaxPooling2D>),
     ("AdaptiveMaxPooling3D", read::<AdaptiveMaxPooling3D>),
     ("Add", read::<Add>),
+    ("AdditiveAttention", read::<AdditiveAttention>),
     ("AlphaDropout", read::<AlphaDropout>),
+    ("Attention", read::<Attention>),
     ("Average", read::<Average>),
     ("AveragePooling1D", read::<AveragePooling1D>),
     ("AveragePooling2D", read::<AveragePooling2D>),
     ("AveragePooling3D", read::<AveragePooling3D>),
+    ("BatchNormalization", read::<BatchNormalization>),
+    ("Bidirectional", read::<Bidirectional>),
     ("Concatenate", read::<Concatenate>),
     ("Conv1D", read::<Conv1D>),
     ("Conv1DTranspose", read::<Conv1DTranspose>),
@@ -90,6 +111,7 @@ const TABLE: &[(&str, Reader)] = &[
     ("ELU", read::<ELU>),
     ("Embedding", read::<Embedding>),
     ("Flatten", read::<Flatten>),
+    ("GRU", GRU::read),
     ("GaussianDropout", read::<GaussianDropout>),
     ("GaussianNoise", read::<GaussianNoise>),
     ("GlobalAveragePooling1D", read::<GlobalAveragePooling1D>),
@@ -98,7 +120,11 @@ const TABLE: &[(&str, Reader)] = &[
     ("GlobalMaxPooling1D", read::<GlobalMaxPooling1D>),
     ("GlobalMaxPooling2D", read::<GlobalMaxPooling2D>),
     ("GlobalMaxPooling3D", read::<GlobalMaxPooling3D>),
+    ("GroupNormalization", read::<GroupNormalization>),
+    ("GroupQueryAttention", read::<GroupQueryAttention>),
     ("Identity", read::<Identity>),
+    ("LSTM", LSTM::read),
+    ("LayerNormalization", read::<LayerNormalization>),
     ("LeakyReLU", read::<LeakyReLU>),
     ("Masking", read::<Masking>),
     ("MaxPooling1D", read::<MaxPooling1D>),
@@ -106,9 +132,12 @@ const TABLE: &[(&str, Reader)] = &[
     ("MaxPooling3D", read::<MaxPooling3D>),
     ("Maximum", read::<Maximum>),
     ("Minimum", read::<Minimum>),
+    ("MultiHeadAttention", read::<MultiHeadAttention>),
     ("Multiply", read::<Multiply>),
     ("PReLU", read::<PReLU>),
     ("Permute", read::<Permute>),
+    ("RMSNormalization", read::<RMSNormalization>),
+    ("RNN", RNN::read),
     ("ReLU", read::<ReLU>),
     ("RepeatVector", read::<RepeatVector>),
     ("Rescaling", read::<Rescaling>),
@@ -116,11 +145,15 @@ const TABLE: &[(&str, Reader)] = &[
     ("ReversibleEmbedding", read::<ReversibleEmbedding>),
     ("SeparableConv1D", read::<SeparableConv1D>),
     ("SeparableConv2D", read::<SeparableConv2D>),
+    ("SimpleRNN", SimpleRNN::read),
     ("Softmax", read::<Softmax>),
     ("SpatialDropout1D", read::<SpatialDropout1D>),
     ("SpatialDropout2D", read::<SpatialDropout2D>),
     ("SpatialDropout3D", read::<SpatialDropout3D>),
+    ("SpectralNormalization", read::<SpectralNormalization>),
     ("Subtract", read::<Subtract>),
+    ("TimeDistributed", read::<TimeDistributed>),
+    ("UnitNormalization", read::<UnitNormalization>),
     ("UpSampling1D", read::<UpSampling1D>),
     ("UpSampling2D", read::<UpSampling2D>),
     ("UpSampling3D", read::<UpSampling3D>),

@@ -6,12 +6,11 @@
 //! is neither blank nor the label before. The loss is `-ln P`, `P` the sum of the last two. `beta_t(s)` is the same from behind
 //! without the frame `t` itself, and the gradient in the logits is `softmax(z_t)_k - sum_(l_s = k) e^(alpha_t(s) + beta_t(s)) / P`.
 
-use std::cell::RefCell;
-
 use super::arguments::{identity, loss};
 use super::{Loss, check_each};
 use crate::error::{Error, Result};
 use crate::float::Float;
+use crate::kernels::memory::with_scratch;
 use crate::kernels::reduce;
 use crate::shape::{Dims, Shape};
 use crate::tensor::{View, ViewMut};
@@ -102,13 +101,13 @@ impl Sample<'_> {
         for t in 0..self.frames() {
             let (before, now) = alpha.split_at_mut(t * places);
             let before = &before[t.saturating_sub(1) * places..];
-            for s in 0..places {
+            for (s, now) in now.iter_mut().enumerate().take(places) {
                 let come = if t == 0 {
                     if s < 2 { 0.0 } else { Float::NEG_INFINITY }
                 } else {
                     self.come_from(s, |s| before[s])
                 };
-                now[s] = come + self.log_probability(t, s, norms);
+                *now = come + self.log_probability(t, s, norms);
             }
         }
         let last = &alpha[(self.frames() - 1) * places..][..places];
@@ -143,8 +142,8 @@ impl Sample<'_> {
         let (mut next, mut now) = beta.split_at_mut(places);
         for t in (0..self.frames()).rev() {
             let last = t + 1 == self.frames();
-            for s in 0..places {
-                now[s] = if last {
+            for (s, now) in now.iter_mut().enumerate().take(places) {
+                *now = if last {
                     if s + 2 >= places {
                         0.0
                     } else {
@@ -178,19 +177,13 @@ impl Sample<'_> {
     }
 }
 
-thread_local! {
-    /// Room for the paths of one sample, kept from batch to batch.
-    static ROOM: RefCell<Vec<Float>> = const { RefCell::new(Vec::new()) };
-}
-
 /// Calls `f` with the normalisations of the frames and room for `alpha` and two rows of `beta`.
 fn with_room<R>(
     sample: Sample<'_>,
     f: impl FnOnce(&[Float], &mut [Float], &mut [Float]) -> R,
 ) -> R {
     let (frames, places) = (sample.frames(), sample.places());
-    ROOM.with_borrow_mut(|room| {
-        room.resize(frames + frames * places + 2 * places, 0.0);
+    with_scratch(frames + frames * places + 2 * places, |room| {
         let (norms, rest) = room.split_at_mut(frames);
         let (alpha, beta) = rest.split_at_mut(frames * places);
         reduce::logsumexp(sample.logits, sample.classes, norms);

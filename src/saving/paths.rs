@@ -80,19 +80,25 @@ fn walk(
 fn layer_groups(graph: &Graph, vars: Range<usize>, path: &str, name: &str) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     for var in vars.filter(|&var| !graph.vars[var].weight.adapts) {
-        let part = match graph.vars[var].weight.group.as_str() {
-            "" => String::new(),
-            group => format!("/{group}"),
-        };
-        let path = format!("{path}{part}");
-        match groups.iter_mut().find(|g| g.path == path) {
-            Some(group) => group.vars.push(var),
-            None => groups.push(Group {
-                path,
-                part,
-                name: name.to_string(),
-                vars: vec![var],
-            }),
+        let weight = &graph.vars[var].weight;
+        for group in [Some(&weight.group), weight.also.as_ref()]
+            .into_iter()
+            .flatten()
+        {
+            let part = match group.as_str() {
+                "" => String::new(),
+                group => format!("/{group}"),
+            };
+            let path = format!("{path}{part}");
+            match groups.iter_mut().find(|g| g.path == path) {
+                Some(group) => group.vars.push(var),
+                None => groups.push(Group {
+                    path,
+                    part,
+                    name: name.to_string(),
+                    vars: vec![var],
+                }),
+            }
         }
     }
     groups

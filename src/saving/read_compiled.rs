@@ -28,7 +28,10 @@ pub(super) fn read(config: &Value, registry: &Registry) -> Result<Option<Compile
         return Ok(None);
     };
     let (class, arguments) = object(optimizer, "optimizer")?;
-    let optimizer = optimizers::from_config(&class, &arguments)?;
+    let optimizer = match registry.find_optimizer(&class) {
+        Some(make) => make(&arguments)?,
+        None => optimizers::from_config(&class, &arguments)?,
+    };
     let losses = per_output(loss, "loss", &|v| read_loss(v, registry))?;
     let mut compiled = Compile::new(optimizer, losses).into_compiled()?;
     let list = |v: &Value| read_metrics(v, registry);

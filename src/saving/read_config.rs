@@ -299,8 +299,11 @@ impl Reader<'_> {
                 ));
             }
         };
-        check_dtype(config.remove("dtype").as_ref(), &name)?;
         let module = object.get("module").and_then(Value::as_str);
+        // To an operation the type is an argument like others (`cast`).
+        if !module.is_some_and(|m| m.starts_with("keras.src.ops")) {
+            check_dtype(config.remove("dtype").as_ref(), &name)?;
+        }
         let registered = object.get("registered_name").and_then(Value::as_str);
         let layer = match self.own(class, registered, module, &config, &name)? {
             Some(layer) => layer,

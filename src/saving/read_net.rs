@@ -309,7 +309,9 @@ impl Node {
                     let tensor = history(&value["config"]["keras_history"], owner)?;
                     Ok(self.tensor(tensor))
                 }
-                Some("__slice__" | "__ellipsis__") => Ok(Arg::Value(value.clone())),
+                Some("__slice__" | "__ellipsis__" | "__numpy__" | "__tensor__") => {
+                    Ok(Arg::Value(value.clone()))
+                }
                 Some("__tuple__") => self.arg(&value["config"]["value"], owner),
                 _ => Err(problem(
                     owner,

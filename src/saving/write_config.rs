@@ -7,13 +7,11 @@ use serde_json::{Map, Value, json};
 use crate::envelope::{custom, envelope};
 use crate::error::{Error, Result};
 use crate::layer::{Arg, LayerRef};
-use crate::layers;
+use crate::layers::{self, inner::dtype};
 use crate::losses;
 use crate::metrics::{self, Metric};
-use crate::models::spec::{
-    Block, CallSite, Chain, Form, Input, Net, Source, Spec, bind, block_names, lower,
-};
-use crate::optimizers::Optimizer;
+use crate::models::spec::{Block, CallSite, Chain, Form, Input, Net, Source, Spec, block_names};
+use crate::optimizers;
 use crate::shape::Shape;
 use crate::train::compile::{Compiled, PerOutput};
 
@@ -75,7 +73,7 @@ fn write_net(name: &str, trainable: bool, net: &Net) -> Result<Value> {
             .clone()
             .unwrap_or_else(|| format!("input_{i}"))
     };
-    let shapes = value_shapes(net)?;
+    let shapes = net.value_shapes()?;
     // Keras counts the calls of each layer; at the ends of a model from 1 where the layer is a functional model.
     let mut count: HashMap<usize, usize> = HashMap::new();
     let number: Vec<usize> = net
@@ -134,41 +132,6 @@ fn write_net(name: &str, trainable: bool, net: &Net) -> Result<Value> {
     object["registered_name"] = json!("Functional");
     object["build_config"] = json!({"input_shape": null});
     Ok(object)
-}
-
-/// Shapes of the outputs of every call.
-fn value_shapes(net: &Net) -> Result<Vec<Vec<Shape>>> {
-    let mut shapes: Vec<Vec<Shape>> = Vec::with_capacity(net.calls.len());
-    for site in &net.calls {
-        let block = &net.blocks[site.block];
-        let shape = |s: &Source| match *s {
-            Source::Input(i) => net.inputs[i].shape.clone(),
-            Source::Call(call, output) => shapes[call][output].clone(),
-        };
-        let bound = bind(block, &site.call)?;
-        let inputs: Vec<Shape> = bound
-            .inputs
-            .iter()
-            .map(|&i| shape(&site.tensors[i]))
-            .collect();
-        shapes.push(match block {
-            Block::Layer(layer) => {
-                let layer = bound.layer.as_ref().unwrap_or(&layer.layer);
-                let mut outputs = vec![layer.output_shape(&inputs)?];
-                outputs.extend(layer.more_outputs(&inputs)?);
-                outputs
-            }
-            Block::Model(model) => {
-                let graph = lower(&model.spec, &inputs)?;
-                graph
-                    .outputs
-                    .iter()
-                    .map(|&v| graph.values[v].clone())
-                    .collect()
-            }
-        });
-    }
-    Ok(shapes)
 }
 
 fn write_call(site: &CallSite, tensor: &dyn Fn(&Source) -> Value) -> Value {
@@ -250,10 +213,6 @@ fn write_input(input: &Input, name: &str) -> Value {
     object
 }
 
-fn dtype() -> Value {
-    json!({"module": "keras", "class_name": "DTypePolicy", "config": {"name": "float32"}, "registered_name": null})
-}
-
 fn batch_shape(batch: Option<usize>, shape: &Shape) -> Value {
     let sizes = std::iter::once(&batch).chain(shape.dims());
     sizes.map(|n| json!(n)).collect()
@@ -262,7 +221,7 @@ fn batch_shape(batch: Option<usize>, shape: &Shape) -> Value {
 /// Keras's `compile_config`.
 pub(super) fn write_compiled(compiled: &Compiled) -> Value {
     json!({
-        "optimizer": write_optimizer(compiled.optimizer.as_ref()),
+        "optimizer": optimizers::serialize(compiled.optimizer.as_ref()),
         "loss": per_output(&compiled.losses, &|l| losses::serialize(l.as_ref())),
         "loss_weights": compiled.loss_weights.as_ref().map(|w| per_output(w, &|w| json!(w))),
         "metrics": write_metrics(&compiled.metrics),
@@ -271,14 +230,6 @@ pub(super) fn write_compiled(compiled: &Compiled) -> Value {
         "steps_per_execution": 1,
         "jit_compile": false,
     })
-}
-
-pub(super) fn write_optimizer(optimizer: &dyn Optimizer) -> Value {
-    envelope(
-        "keras.optimizers",
-        optimizer.class_name(),
-        Value::Object(optimizer.config()),
-    )
 }
 
 fn write_metrics(all: &PerOutput<Vec<Box<dyn Metric>>>) -> Value {

@@ -3,7 +3,7 @@
 use crate::float::Float;
 use crate::layer::{
     Accum, Backward, Buffers, Forward, Kind, Layer, Len, Mask, MaskRule, Mode, Par, Slices, Stream,
-    View, ViewMut, Weights,
+    View, ViewMut, Weight, Weights,
 };
 use crate::random::Rng;
 use crate::shape::{Dims, Shape};
@@ -42,7 +42,12 @@ pub fn check_layer(layer: impl Layer, inputs: &[Shape]) {
 /// # Panics
 /// If a law is broken.
 pub fn check_masked_layer(layer: impl Layer, inputs: &[Shape], masks: &[Option<Shape>]) {
-    let harness = Harness::new(&layer, inputs, masks);
+    check_dyn(&layer, inputs, masks);
+}
+
+/// [`check_masked_layer`] for a layer behind a pointer.
+pub(crate) fn check_dyn(layer: &dyn Layer, inputs: &[Shape], masks: &[Option<Shape>]) {
+    let harness = Harness::new(layer, inputs, masks);
     harness.check_config();
     harness.check_shapes(inputs);
     harness.check_gradients();
@@ -59,6 +64,7 @@ struct Harness<'a> {
     outputs: Vec<Dims>,
     masks: Vec<Option<(Dims, Vec<bool>)>>,
     buffers: Buffers,
+    inference_buffers: Buffers,
     param_lens: Vec<usize>,
     state_lens: Vec<usize>,
     x: Vec<Vec<Float>>,
@@ -101,13 +107,14 @@ impl<'a> Harness<'a> {
                 .unwrap_or_else(|e| refused(e));
         }
         let weights = layer.weights(shapes).unwrap_or_else(|e| refused(e));
-        let lens = |kind| {
-            weights
-                .iter()
-                .filter(|w| w.kind == kind)
-                .map(|w| w.shape.numel())
-                .collect::<Vec<_>>()
+        let params = weights.iter().filter(|w| w.kind == Kind::Trainable);
+        let param_lens: Vec<usize> = params.map(|w| w.shape.numel()).collect();
+        let state_len = |w: &Weight| match w.kind {
+            Kind::Trainable => None,
+            Kind::State => Some(w.shape.numel()),
+            Kind::Memory => Some(w.shape.numel() * BATCH),
         };
+        let state_lens: Vec<usize> = weights.iter().filter_map(state_len).collect();
         let mut rng = Rng::new(17);
         // Both halves of the batch have the same masks, a quarter of which is hidden.
         let masks = masks.iter().map(|mask| {
@@ -120,7 +127,6 @@ impl<'a> Harness<'a> {
         let masks = masks.collect();
         let mut random =
             |n: usize, scale: Float| (0..n).map(|_| rng.normal() * scale).collect::<Vec<Float>>();
-        let (param_lens, state_lens) = (lens(Kind::Trainable), lens(Kind::State));
         Harness {
             layer,
             x: inputs
@@ -138,6 +144,7 @@ impl<'a> Harness<'a> {
                 .map(|s| s.abs() + 0.5)
                 .collect(),
             buffers: layer.buffers(&inputs),
+            inference_buffers: layer.inference_buffers(&inputs),
             inputs,
             outputs,
             masks,
@@ -177,6 +184,10 @@ impl<'a> Harness<'a> {
     }
 
     fn forward(&self, x: &[Vec<Float>], w: &[Float], batch: usize, mode: Mode) -> Run {
+        let buffers = match mode {
+            Mode::Train => &self.buffers,
+            Mode::Infer => &self.inference_buffers,
+        };
         let size = |lens: &[Len]| lens.iter().map(|l| l.at(batch)).sum::<usize>();
         let mut run = Run {
             y: self
@@ -184,14 +195,14 @@ impl<'a> Harness<'a> {
                 .iter()
                 .map(|d| vec![Float::NAN; d.numel() * batch])
                 .collect(),
-            saved: vec![Float::NAN; size(&self.buffers.saved)],
-            saved_index: vec![u32::MAX; size(&self.buffers.saved_index)],
+            saved: vec![Float::NAN; size(&buffers.saved)],
+            saved_index: vec![u32::MAX; size(&buffers.saved_index)],
         };
         let in_place = self.in_place();
         if in_place {
             run.y[0].copy_from_slice(&x[0]);
         }
-        let mut scratch = vec![Float::NAN; size(&self.buffers.scratch)];
+        let mut scratch = vec![Float::NAN; size(&buffers.scratch)];
         let mut stats = vec![Float::NAN; self.state.len()];
         let hide = |i: usize| in_place && i == 0;
         let views: Vec<View> = x
@@ -218,9 +229,9 @@ impl<'a> Harness<'a> {
             state: Weights::new(&self.state, &self.state_lens),
             y,
             more: &mut more,
-            saved: Slices::scaled(&mut run.saved, &self.buffers.saved, batch),
-            saved_index: Slices::scaled(&mut run.saved_index, &self.buffers.saved_index, batch),
-            scratch: Slices::scaled(&mut scratch, &self.buffers.scratch, batch),
+            saved: Slices::scaled(&mut run.saved, &buffers.saved, batch),
+            saved_index: Slices::scaled(&mut run.saved_index, &buffers.saved_index, batch),
+            scratch: Slices::scaled(&mut scratch, &buffers.scratch, batch),
             stats: Slices::exact(&mut stats, &self.state_lens),
             masks: &masks,
             mode,
@@ -328,7 +339,11 @@ impl<'a> Harness<'a> {
 
     fn check_config(&self) {
         let (class, config) = (self.layer.class_name(), self.layer.config());
-        let Some(again) = crate::layers::from_config(class, &config) else {
+        let read = match self.layer.module().starts_with("keras.src.ops") {
+            true => crate::layers::ops::from_config,
+            false => crate::layers::from_config,
+        };
+        let Some(again) = read(class, &config) else {
             return;
         };
         let again = again
@@ -341,7 +356,7 @@ impl<'a> Harness<'a> {
         );
         let mut unknown = config.clone();
         unknown.insert("no_such_argument".into(), true.into());
-        let refused = crate::layers::from_config(class, &unknown).is_some_and(|r| r.is_err());
+        let refused = read(class, &unknown).is_some_and(|r| r.is_err());
         assert!(refused, "{}: an unknown argument is accepted", self.name());
     }
 

@@ -7,6 +7,10 @@
 pub(crate) mod apply;
 mod laws;
 mod losses;
+mod optimizers;
 
+#[cfg(test)]
+pub(crate) use laws::check_dyn;
 pub use laws::{check_layer, check_masked_layer};
 pub use losses::check_loss;
+pub use optimizers::check_optimizer;

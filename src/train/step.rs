@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::compile::Compiled;
 use super::measure::{Mean, measures, name_measures};
 use super::output::{Output, Room};
-use super::update::{self, UpdatePlan};
+use super::update::UpdatePlan;
 use crate::error::{Error, Result};
 use crate::float::Float;
 use crate::graph::Graph;
@@ -17,6 +17,7 @@ use crate::kernels::elementwise;
 use crate::kernels::memory::Buffer;
 use crate::kernels::parallel::Par;
 use crate::layer::{Mode, View};
+use crate::losses::Loss;
 use crate::models::Model;
 use crate::shape::{Dims, Shape};
 
@@ -33,6 +34,8 @@ pub struct Trainer {
     train: Workspace,
     infer: Workspace,
     dw: Buffer,
+    /// The states that some tests started from, carried from batch to batch; only with stateful layers.
+    carried: Option<Buffer>,
     room: Room,
     total: Mean,
 }
@@ -78,7 +81,6 @@ impl Trainer {
                     .owned_by("y"),
             );
         }
-        update::check_slots(compiled.optimizer.as_ref())?;
         let mut graph = model.graph.clone();
         let names = model.output_names();
         let losses = compiled.losses.resolve("loss", &names)?;
@@ -99,7 +101,11 @@ impl Trainer {
             } else {
                 String::new()
             };
-            let loss = losses[i].cloned();
+            let resolve = |loss: &Arc<dyn Loss>| match loss.resolve(&target, &shape) {
+                Some(loss) => loss,
+                None => loss.clone(),
+            };
+            let loss = losses[i].map(resolve);
             if let Some(loss) = &loss {
                 loss.check(&target, &shape)
                     .map_err(|e| e.owned_by(loss.class_name()))?;
@@ -119,7 +125,7 @@ impl Trainer {
             output.metrics = metrics;
         }
         Ok(Trainer {
-            update: UpdatePlan::new(&graph),
+            update: UpdatePlan::new(&graph, &compiled.optimizer)?,
             dw: Buffer::zeros(graph.params_len),
             graph,
             outputs,
@@ -127,6 +133,7 @@ impl Trainer {
             plans: Vec::new(),
             train: Workspace::default(),
             infer: Workspace::default(),
+            carried: None,
             room: Room::default(),
             total: Mean::default(),
         })
@@ -204,6 +211,11 @@ impl Trainer {
         Ok(plan)
     }
 
+    /// At the end of `fit`: see [`UpdatePlan::finalize`].
+    pub fn finalize(&self, compiled: &Compiled, weights: &mut Weights) {
+        self.update.finalize(&compiled.state, weights);
+    }
+
     /// Forgets losses and metrics: at the beginning of an epoch.
     pub fn reset(&mut self) {
         self.total = Mean::default();
@@ -225,10 +237,14 @@ impl Trainer {
             seed,
             par,
         } = step;
-        compiled.state.reserve(compiled.optimizer.as_ref(), weights);
+        let optimizer = &compiled.optimizer;
+        compiled.state.reserve(optimizer, &self.graph, weights)?;
+        let scale = compiled.state.loss_scale(optimizer.as_ref());
         let mut ws = std::mem::take(&mut self.train);
         ws.reserve(&plan, batch.size);
         let graph = std::mem::take(&mut self.graph);
+        let (params, state) = (&mut weights.params, &mut weights.state);
+        Pass::prepare(&graph, &plan, &mut ws, params, state);
         let pass = Pass {
             graph: &graph,
             plan: &plan,
@@ -239,20 +255,21 @@ impl Trainer {
             mode: Mode::Train,
             seed,
             step: compiled.state.steps,
+            loss_scale: scale as Float,
             par,
         };
         pass.forward(&mut ws);
-        let scale = compiled.optimizer.common().loss_scale_factor.unwrap_or(1.0);
         let mut loss = ws.penalty + self.update.penalty(&graph, weights);
         for i in 0..self.outputs.len() {
             loss += self.measure(i, &pass, &mut ws, &batch, Some(scale));
         }
         let mut dw = std::mem::take(&mut self.dw);
         pass.backward(&mut ws, &mut dw);
-        self.update.add_penalty_grads(&graph, weights, &mut dw);
+        self.update
+            .add_penalty_grads(&graph, weights, &mut dw, scale);
         self.update.apply(
             &graph,
-            compiled.optimizer.as_ref(),
+            optimizer.as_ref(),
             &mut compiled.state,
             weights,
             &mut dw,
@@ -264,6 +281,11 @@ impl Trainer {
         Ok(loss)
     }
 
+    /// Before the first of some batches that are measured: stateful layers start from the model's states.
+    pub fn begin_tests(&mut self, weights: &Weights) {
+        self.carried = self.graph.stateful().map(|_| weights.state.clone());
+    }
+
     /// Measures a batch without training; its loss.
     ///
     /// # Errors
@@ -273,16 +295,18 @@ impl Trainer {
         let mut ws = std::mem::take(&mut self.infer);
         ws.reserve(&plan, batch.size);
         let graph = std::mem::take(&mut self.graph);
+        let mut carried = self.carried.take();
         let pass = Pass {
             graph: &graph,
             plan: &plan,
             params: &weights.params,
-            state: &weights.state,
+            state: carried.as_ref().unwrap_or(&weights.state),
             inputs: batch.x,
             batch: batch.size,
             mode: Mode::Infer,
             seed: 0,
             step: 0,
+            loss_scale: 1.0,
             par,
         };
         pass.forward(&mut ws);
@@ -290,6 +314,10 @@ impl Trainer {
         for i in 0..self.outputs.len() {
             loss += self.measure(i, &pass, &mut ws, &batch, None);
         }
+        if let Some(state) = &mut carried {
+            Pass::update_state(&graph, &plan, &ws, state);
+        }
+        self.carried = carried;
         self.total.add(loss, batch.size);
         (self.graph, self.infer) = (graph, ws);
         Ok(loss)
@@ -371,6 +399,7 @@ impl Trainer {
             mode: Mode::Train,
             seed: 0,
             step: 0,
+            loss_scale: 1.0,
             par: Par::Serial,
         };
         if let Some(layer) = pass.first_non_finite(&self.train) {

@@ -11,7 +11,7 @@ use crate::layer::{Backward, Contract, Forward, Mask, MaskRule, Par, View, ViewM
 use crate::shape::{Dims, Shape};
 
 /// Shape to which the inputs broadcast.
-pub(super) fn output_shape(inputs: &[Shape]) -> Result<Shape> {
+pub(crate) fn output_shape(inputs: &[Shape]) -> Result<Shape> {
     let (first, rest) = inputs
         .split_first()
         .ok_or_else(|| Error::shape("at least one input", "none"))?;
@@ -38,7 +38,7 @@ fn broadcast(a: &Shape, b: &Shape) -> Option<Shape> {
 }
 
 /// The same for known sizes that are known to broadcast.
-pub(super) fn broadcast_dims<'a>(shapes: impl Iterator<Item = &'a [usize]> + Clone) -> Dims {
+pub(crate) fn broadcast_dims<'a>(shapes: impl Iterator<Item = &'a [usize]> + Clone) -> Dims {
     let rank = shapes.clone().map(<[usize]>::len).max().unwrap_or(0);
     let mut dims = Dims::default();
     for back in (1..=rank).rev() {
@@ -149,7 +149,7 @@ pub(super) fn is_plain(x: &View<'_>, mask: &Option<Mask<'_>>, shape: &[usize]) -
 }
 
 /// `y = x`, broadcast.
-pub(super) fn spread(x: &View<'_>, y: &mut ViewMut<'_>, par: Par) {
+pub(crate) fn spread(x: &View<'_>, y: &mut ViewMut<'_>, par: Par) {
     Spread::samples(x.batch, y.shape, x.shape).apply(
         x.data,
         y.data,
@@ -209,7 +209,7 @@ pub(super) fn sum_backward(cx: &mut Backward<'_>, s: Float) {
 }
 
 /// `dx = dy`, summed over the axes along which `x` was repeated.
-pub(super) fn gather(dy: &[Float], shape: &[usize], dx: &mut ViewMut<'_>, par: Par) {
+pub(crate) fn gather(dy: &[Float], shape: &[usize], dx: &mut ViewMut<'_>, par: Par) {
     let spread = Spread::samples(dx.batch, shape, dx.shape);
     if spread.is_whole() {
         return spread.apply(dy, dx.data, par, elementwise::copy, |_, _| {});

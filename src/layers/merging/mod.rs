@@ -2,7 +2,7 @@
 
 mod add;
 mod average;
-mod base_merge;
+pub(crate) mod base_merge;
 mod concatenate;
 mod dot;
 mod extremum;

@@ -4,10 +4,13 @@
 //! channels. Of equal largest numbers the first counts, and a NaN is larger than any number. What is largest is noted as the
 //! number of its tap in the window.
 
+mod mean;
+
 use super::channels::{Block, at, at_mut, in_blocks};
 use super::parallel::Par;
 use super::simd::simd_fn;
 use crate::float::Float;
+use mean::{mean_image, mean_image_backward};
 use std::ops::Range;
 
 /// Where windows lie along one axis.
@@ -67,6 +70,30 @@ impl Axis {
     }
 }
 
+impl Axis {
+    /// Whether no pixel is in two windows.
+    fn apart(self) -> bool {
+        match self {
+            Axis::Strided { size, stride, .. } => stride >= size,
+            Axis::Adaptive { pixels, out } => pixels.is_multiple_of(out),
+        }
+    }
+
+    /// Whether every pixel is in a window, where windows are apart.
+    fn covers(self) -> bool {
+        match self {
+            Axis::Strided {
+                pixels,
+                out,
+                size,
+                stride,
+                before,
+            } => stride == size && out * size >= pixels + before,
+            Axis::Adaptive { .. } => true,
+        }
+    }
+}
+
 /// Pooling of a certain geometry.
 #[derive(Clone, Copy, Debug)]
 pub struct Pool {
@@ -93,6 +120,16 @@ impl Pool {
     /// Numbers of the pooled image.
     pub fn out_len(&self) -> usize {
         self.axes.iter().map(|a| a.out()).product::<usize>() * self.channels
+    }
+
+    /// Whether no pixel is in two windows.
+    fn apart(&self) -> bool {
+        self.axes.iter().all(|axis| axis.apart())
+    }
+
+    /// Whether every pixel is in exactly one window.
+    fn covers(&self) -> bool {
+        self.apart() && self.axes.iter().all(|axis| axis.covers())
     }
 
     /// Images in a piece, and whether threads are worth it.
@@ -131,7 +168,9 @@ impl Pool {
                 .chunks_exact(out)
                 .zip(index[first..].chunks_exact(out));
             for (dx, (dy, index)) in dx.chunks_exact_mut(image).zip(each) {
-                dx.fill(0.0);
+                if !self.covers() {
+                    dx.fill(0.0);
+                }
                 max_image_backward(self, index, dy, dx);
             }
         });
@@ -156,34 +195,17 @@ impl Pool {
         par.for_each_piece(dx, each * image, |start, dx| {
             let dy = dy[start / image * out..].chunks_exact(out);
             for (dx, dy) in dx.chunks_exact_mut(image).zip(dy) {
-                dx.fill(0.0);
+                if !self.covers() {
+                    dx.fill(0.0);
+                }
                 mean_image_backward(self, dy, dx);
             }
         });
     }
-
-    /// Calls `f` for all windows in order. Inlined, so that `f` is compiled for the instructions of its caller.
-    #[inline(always)]
-    fn each_window(&self, mut f: impl FnMut(Window)) {
-        let [depth, height, width] = self.axes;
-        let mut at = 0;
-        for z in 0..depth.out() {
-            for y in 0..height.out() {
-                for x in 0..width.out() {
-                    f(Window {
-                        z: depth.range(z),
-                        y: height.range(y),
-                        x: width.range(x),
-                        at,
-                    });
-                    at += self.channels;
-                }
-            }
-        }
-    }
 }
 
 /// A window, and where its output begins.
+#[derive(Clone)]
 struct Window {
     z: Range<usize>,
     y: Range<usize>,
@@ -195,22 +217,107 @@ impl Window {
     fn taps(&self) -> usize {
         self.z.len() * self.y.len() * self.x.len()
     }
+}
 
-    /// Calls `f(tap, place)` for every tap in order.
+/// What is done with a block of channels of a window. No closures: what the compiler does not inline would be compiled for the
+/// baseline.
+trait Sweep {
+    fn block<const N: usize>(&mut self, pool: &Pool, window: &Window, c: usize);
+}
+
+/// Channels of one window.
+struct Channels<'a, S> {
+    sweep: &'a mut S,
+    pool: &'a Pool,
+    window: Window,
+}
+
+impl<S: Sweep> Block for Channels<'_, S> {
     #[inline(always)]
-    fn each_tap(&self, pool: &Pool, mut f: impl FnMut(usize, usize)) {
-        let [_, height, width] = pool.axes.map(Axis::pixels);
-        let mut tap = 0;
-        for z in self.z.clone() {
-            for y in self.y.clone() {
-                let row = (z * height + y) * width;
-                for x in self.x.clone() {
-                    f(tap, (row + x) * pool.channels);
-                    tap += 1;
-                }
+    fn run<const N: usize>(&mut self, c: usize) {
+        self.sweep.block::<N>(self.pool, &self.window, c);
+    }
+}
+
+/// All windows in order.
+#[inline(always)]
+fn sweep(pool: &Pool, sweep: &mut impl Sweep) {
+    let [depth, height, width] = pool.axes;
+    let mut at = 0;
+    for z in 0..depth.out() {
+        for y in 0..height.out() {
+            for x in 0..width.out() {
+                let window = Window {
+                    z: depth.range(z),
+                    y: height.range(y),
+                    x: width.range(x),
+                    at,
+                };
+                in_blocks(
+                    pool.channels,
+                    &mut Channels {
+                        sweep: &mut *sweep,
+                        pool,
+                        window,
+                    },
+                );
+                at += pool.channels;
             }
         }
     }
+}
+
+/// Begins of the rows of taps of a window, whose pixels are neighbours.
+#[inline(always)]
+fn rows(pool: &Pool, window: &Window) -> Rows {
+    let [_, height, width] = pool.axes.map(Axis::pixels);
+    Rows {
+        z: window.z.start,
+        y: window.y.start,
+        window: window.clone(),
+        height,
+        width,
+        channels: pool.channels,
+    }
+}
+
+struct Rows {
+    z: usize,
+    y: usize,
+    window: Window,
+    height: usize,
+    width: usize,
+    channels: usize,
+}
+
+impl Iterator for Rows {
+    type Item = usize;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<usize> {
+        if self.y == self.window.y.end {
+            self.y = self.window.y.start;
+            self.z += 1;
+        }
+        if self.z == self.window.z.end {
+            return None;
+        }
+        let row = (self.z * self.height + self.y) * self.width + self.window.x.start;
+        self.y += 1;
+        Some(row * self.channels)
+    }
+}
+
+/// Places of the four taps of a window of 2 x 2.
+#[inline(always)]
+fn quad(pool: &Pool, window: &Window) -> Option<[usize; 4]> {
+    let is_quad = window.z.len() == 1 && window.y.len() == 2 && window.x.len() == 2;
+    is_quad.then(|| {
+        let [_, height, width] = pool.axes.map(Axis::pixels);
+        let row = (window.z.start * height + window.y.start) * width + window.x.start;
+        let (above, below) = (row * pool.channels, (row + width) * pool.channels);
+        [above, above + pool.channels, below, below + pool.channels]
+    })
 }
 
 /// Whether `x` takes the place of the largest so far.
@@ -219,153 +326,161 @@ fn larger(x: Float, best: Float) -> bool {
     x > best || x.is_nan()
 }
 
+/// The larger ones. From values to values: assigned in place, they would become stores under a mask.
+#[inline(always)]
+fn largest<const N: usize>(x: &[Float; N], best: [Float; N]) -> [Float; N] {
+    let mut next = [0.0; N];
+    for i in 0..N {
+        next[i] = if larger(x[i], best[i]) { x[i] } else { best[i] };
+    }
+    next
+}
+
 simd_fn! {
     fn max_image<FMA>(pool: &Pool, x: &[Float], y: &mut [Float]) {
-        pool.each_window(|window| in_blocks(pool.channels, &mut Max { pool, window, x, y: &mut *y }));
+        sweep(pool, &mut Max { x, y });
     }
 }
 
 struct Max<'a> {
-    pool: &'a Pool,
-    window: Window,
     x: &'a [Float],
     y: &'a mut [Float],
 }
 
-impl Block for Max<'_> {
+impl Sweep for Max<'_> {
     #[inline(always)]
-    fn run<const N: usize>(&mut self, c: usize) {
+    fn block<const N: usize>(&mut self, pool: &Pool, window: &Window, c: usize) {
+        if let Some(quad) = quad(pool, window) {
+            let [p, q, r, s]: [&[Float; N]; 4] = quad.map(|tap| at(self.x, tap + c));
+            *at_mut(self.y, window.at + c) = largest(s, largest(r, largest(q, *p)));
+            return;
+        }
         let mut best = [Float::NEG_INFINITY; N];
-        self.window.each_tap(self.pool, |_, place| {
-            let x: &[Float; N] = at(self.x, place + c);
-            for (best, &x) in best.iter_mut().zip(x) {
-                *best = if larger(x, *best) { x } else { *best };
+        for row in rows(pool, window) {
+            for tap in 0..window.x.len() {
+                best = largest(at(self.x, row + tap * pool.channels + c), best);
             }
-        });
-        *at_mut(self.y, self.window.at + c) = best;
+        }
+        *at_mut(self.y, window.at + c) = best;
     }
+}
+
+/// The larger ones, and their taps.
+#[inline(always)]
+fn note<const N: usize>(
+    x: &[Float; N],
+    tap: u32,
+    best: [Float; N],
+    index: [u32; N],
+) -> ([Float; N], [u32; N]) {
+    let (mut next, mut next_index) = ([0.0; N], [0; N]);
+    for i in 0..N {
+        let larger = larger(x[i], best[i]);
+        next[i] = if larger { x[i] } else { best[i] };
+        next_index[i] = if larger { tap } else { index[i] };
+    }
+    (next, next_index)
 }
 
 simd_fn! {
     fn argmax_image<FMA>(pool: &Pool, x: &[Float], y: &mut [Float], index: &mut [u32]) {
-        pool.each_window(|window| {
-            in_blocks(pool.channels, &mut ArgMax { pool, window, x, y: &mut *y, index: &mut *index })
-        });
+        sweep(pool, &mut ArgMax { x, y, index });
     }
 }
 
 struct ArgMax<'a> {
-    pool: &'a Pool,
-    window: Window,
     x: &'a [Float],
     y: &'a mut [Float],
     index: &'a mut [u32],
 }
 
-impl Block for ArgMax<'_> {
+impl Sweep for ArgMax<'_> {
     #[inline(always)]
-    fn run<const N: usize>(&mut self, c: usize) {
-        let (mut best, mut index) = ([Float::NEG_INFINITY; N], [0; N]);
-        self.window.each_tap(self.pool, |tap, place| {
-            let x: &[Float; N] = at(self.x, place + c);
+    fn block<const N: usize>(&mut self, pool: &Pool, window: &Window, c: usize) {
+        if let Some(quad) = quad(pool, window) {
+            let (mut y, mut index) = ([0.0; N], [0; N]);
+            let x: [&[Float; N]; 4] = quad.map(|tap| at(self.x, tap + c));
             for i in 0..N {
-                let larger = larger(x[i], best[i]);
-                best[i] = if larger { x[i] } else { best[i] };
-                index[i] = if larger { tap as u32 } else { index[i] };
+                let (mut best, mut tap) = (x[0][i], 0);
+                for (x, t) in x[1..].iter().zip(1..) {
+                    let larger = larger(x[i], best);
+                    best = if larger { x[i] } else { best };
+                    tap = if larger { t } else { tap };
+                }
+                (y[i], index[i]) = (best, tap);
             }
-        });
-        *at_mut(self.y, self.window.at + c) = best;
-        *at_mut(self.index, self.window.at + c) = index;
+            *at_mut(self.y, window.at + c) = y;
+            *at_mut(self.index, window.at + c) = index;
+            return;
+        }
+        let (mut best, mut index, mut first) = ([Float::NEG_INFINITY; N], [0; N], 0);
+        for row in rows(pool, window) {
+            for tap in 0..window.x.len() {
+                let x = at(self.x, row + tap * pool.channels + c);
+                (best, index) = note(x, first + tap as u32, best, index);
+            }
+            first += window.x.len() as u32;
+        }
+        *at_mut(self.y, window.at + c) = best;
+        *at_mut(self.index, window.at + c) = index;
     }
 }
 
 simd_fn! {
-    /// Adds to `dx`.
     fn max_image_backward<FMA>(pool: &Pool, index: &[u32], dy: &[Float], dx: &mut [Float]) {
-        pool.each_window(|window| {
-            in_blocks(pool.channels, &mut MaxBackward { pool, window, index, dy, dx: &mut *dx })
-        });
+        if pool.apart() {
+            sweep(pool, &mut MaxBackward::<false> { index, dy, dx });
+        } else {
+            sweep(pool, &mut MaxBackward::<true> { index, dy, dx });
+        }
     }
 }
 
-struct MaxBackward<'a> {
-    pool: &'a Pool,
-    window: Window,
+/// `ADD`: windows share pixels.
+struct MaxBackward<'a, const ADD: bool> {
     index: &'a [u32],
     dy: &'a [Float],
     dx: &'a mut [Float],
 }
 
-impl Block for MaxBackward<'_> {
+impl<const ADD: bool> Sweep for MaxBackward<'_, ADD> {
     #[inline(always)]
-    fn run<const N: usize>(&mut self, c: usize) {
-        let index: &[u32; N] = at(self.index, self.window.at + c);
-        let dy: &[Float; N] = at(self.dy, self.window.at + c);
-        self.window.each_tap(self.pool, |tap, place| {
-            let dx: &mut [Float; N] = at_mut(self.dx, place + c);
-            for i in 0..N {
-                dx[i] += if index[i] == tap as u32 { dy[i] } else { 0.0 };
+    fn block<const N: usize>(&mut self, pool: &Pool, window: &Window, c: usize) {
+        let index: [u32; N] = *at(self.index, window.at + c);
+        let dy: [Float; N] = *at(self.dy, window.at + c);
+        if let (Some(quad), false) = (quad(pool, window), ADD) {
+            for (t, place) in quad.into_iter().enumerate() {
+                *at_mut(self.dx, place + c) = where_is(t as u32, &index, &dy);
             }
-        });
-    }
-}
-
-simd_fn! {
-    fn mean_image<FMA>(pool: &Pool, x: &[Float], y: &mut [Float]) {
-        pool.each_window(|window| in_blocks(pool.channels, &mut Mean { pool, window, x, y: &mut *y }));
-    }
-}
-
-struct Mean<'a> {
-    pool: &'a Pool,
-    window: Window,
-    x: &'a [Float],
-    y: &'a mut [Float],
-}
-
-impl Block for Mean<'_> {
-    #[inline(always)]
-    fn run<const N: usize>(&mut self, c: usize) {
-        let mut sum = [0.0; N];
-        self.window.each_tap(self.pool, |_, place| {
-            let x: &[Float; N] = at(self.x, place + c);
-            for (sum, x) in sum.iter_mut().zip(x) {
-                *sum += x;
+            return;
+        }
+        let mut first = 0;
+        for row in rows(pool, window) {
+            for tap in 0..window.x.len() {
+                let part = where_is(first + tap as u32, &index, &dy);
+                let dx: &mut [Float; N] = at_mut(self.dx, row + tap * pool.channels + c);
+                if ADD {
+                    for i in 0..N {
+                        dx[i] += part[i];
+                    }
+                } else {
+                    *dx = part;
+                }
             }
-        });
-        let part = 1.0 / self.window.taps() as Float;
-        *at_mut(self.y, self.window.at + c) = sum.map(|sum| sum * part);
+            first += window.x.len() as u32;
+        }
     }
 }
 
-simd_fn! {
-    /// Adds to `dx`.
-    fn mean_image_backward<FMA>(pool: &Pool, dy: &[Float], dx: &mut [Float]) {
-        pool.each_window(|window| {
-            in_blocks(pool.channels, &mut MeanBackward { pool, window, dy, dx: &mut *dx })
-        });
+/// The numbers of `dy` that belong to this tap, among zeros. A value of its own: stores could change `index` and `dy`, for all that
+/// the compiler knows.
+#[inline(always)]
+fn where_is<const N: usize>(tap: u32, index: &[u32; N], dy: &[Float; N]) -> [Float; N] {
+    let mut part = [0.0; N];
+    for i in 0..N {
+        part[i] = if index[i] == tap { dy[i] } else { 0.0 };
     }
-}
-
-struct MeanBackward<'a> {
-    pool: &'a Pool,
-    window: Window,
-    dy: &'a [Float],
-    dx: &'a mut [Float],
-}
-
-impl Block for MeanBackward<'_> {
-    #[inline(always)]
-    fn run<const N: usize>(&mut self, c: usize) {
-        let part = 1.0 / self.window.taps() as Float;
-        let dy = at::<_, N>(self.dy, self.window.at + c).map(|dy| dy * part);
-        self.window.each_tap(self.pool, |_, place| {
-            let dx: &mut [Float; N] = at_mut(self.dx, place + c);
-            for (dx, dy) in dx.iter_mut().zip(dy) {
-                *dx += dy;
-            }
-        });
-    }
+    part
 }
 
 #[cfg(test)]
