@@ -261,7 +261,8 @@ pub struct Contract {
     pub reads_x: bool,
     /// Backward reads `y`. Default false.
     pub reads_y: bool,
-    /// Works in one buffer; needs equal sizes of the first input and the output.
+    /// Works in one buffer, where the first input and the output have equal sizes. (Where they may differ, the layer sees by
+    /// whether `cx.x[0]` in forward and `cx.dy` in backward are empty.)
     pub in_place: bool,
     /// The result for one sample depends on the others (BatchNormalization).
     pub batch_coupled: bool,

@@ -224,6 +224,14 @@ impl Layer for Dense {
         }
     }
 
+    fn inference_buffers(&self, inputs: &[Dims]) -> Buffers {
+        match self.lora() {
+            // u is needed in forward, too.
+            Some(_) => self.buffers(inputs),
+            None => Buffers::default(),
+        }
+    }
+
     fn contract(&self) -> Contract {
         let reads_y = self.activation.reads() == Reads::Output;
         Contract {
