@@ -228,12 +228,11 @@ impl Weight {
 
     /// Under this sub-path.
     pub fn group(mut self, group: &str) -> Self {
-        let below = |path: String| match path.as_str() {
+        let below = |path: &str| match path {
             "" => group.to_string(),
             path => format!("{group}/{path}"),
         };
-        self.group = below(self.group);
-        self.also = self.also.map(below);
+        (self.group, self.also) = (below(&self.group), self.also.as_deref().map(below));
         self
     }
 

@@ -402,10 +402,10 @@ impl Sweep for ArgMax<'_> {
             let x: [&[Float; N]; 4] = quad.map(|tap| at(self.x, tap + c));
             for i in 0..N {
                 let (mut best, mut tap) = (x[0][i], 0);
-                for t in 1..4 {
-                    let larger = larger(x[t][i], best);
-                    best = if larger { x[t][i] } else { best };
-                    tap = if larger { t as u32 } else { tap };
+                for (x, t) in x[1..].iter().zip(1..) {
+                    let larger = larger(x[i], best);
+                    best = if larger { x[i] } else { best };
+                    tap = if larger { t } else { tap };
                 }
                 (y[i], index[i]) = (best, tap);
             }

@@ -70,7 +70,7 @@ pub trait Cells: Clone + Debug + Send + Sync + 'static {
 }
 
 /// A recurrent layer: [`SimpleRNN`](super::SimpleRNN), [`LSTM`](super::LSTM), [`GRU`](super::GRU), [`RNN`](super::RNN),
-/// [`ConvLSTM2D`](super::ConvLSTM2D) and its relatives.
+/// `ConvLSTM2D` and its relatives.
 ///
 /// | name | default | meaning |
 /// |---|---|---|

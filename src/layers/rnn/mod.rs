@@ -7,9 +7,9 @@ mod formula;
 mod gru;
 mod layer;
 mod lstm;
+mod over_cells;
 mod products;
 mod recurrence;
-mod rnn;
 mod simple_rnn;
 #[cfg(test)]
 mod tests;
@@ -21,6 +21,6 @@ pub use formula::RecurrentCell;
 pub use gru::{GRU, GRUCell};
 pub use layer::{Cells, Placed, RecurrentLayer};
 pub use lstm::{LSTM, LSTMCell};
-pub use rnn::{CellRef, CellTree, RNN, StackedRNNCells};
+pub use over_cells::{CellRef, CellTree, RNN, StackedRNNCells};
 pub use simple_rnn::{SimpleRNN, SimpleRNNCell};
 pub use time_distributed::TimeDistributed;
