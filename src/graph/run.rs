@@ -397,10 +397,7 @@ impl<'a> Pass<'a> {
     where
         'a: 'w,
     {
-        match step.given_mask {
-            Some((_, mask)) if i == 0 => Some(self.mask_data(mask, ws)),
-            _ => self.mask(step.inputs[i], ws),
-        }
+        Some(self.mask_data(step.masks[i]?, ws))
     }
 
     pub(super) fn mask<'w>(&self, v: usize, ws: &'w Workspace) -> Option<Mask<'w>>

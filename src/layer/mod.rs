@@ -271,6 +271,8 @@ pub struct Contract {
     pub differentiable: bool,
     /// What becomes of the mask of the input.
     pub mask: MaskRule,
+    /// The masks of its inputs end with this call: who reads the same values later sees none. So Keras's MultiHeadAttention does.
+    pub takes_masks: bool,
 }
 
 impl Default for Contract {
@@ -283,6 +285,7 @@ impl Default for Contract {
             overwrites_dw: false,
             differentiable: true,
             mask: MaskRule::Stop,
+            takes_masks: false,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod activations;
 mod args;
+pub mod attention;
 mod axes;
 pub mod convolutional;
 pub mod core;
@@ -20,6 +21,7 @@ pub mod rnn;
 
 pub use activations::{ELU, LeakyReLU, PReLU, ReLU, Softmax};
 pub use args::{Borders, DataFormat, Sizes};
+pub use attention::{AdditiveAttention, Attention, GroupQueryAttention, MultiHeadAttention};
 pub use axes::Axes;
 pub use convolutional::{
     Conv1D, Conv1DTranspose, Conv2D, Conv2DTranspose, Conv3D, Conv3DTranspose, DepthwiseConv1D,
@@ -82,7 +84,9 @@ const TABLE: &[(&str, Reader)] = &[
     ("AdaptiveMaxPooling2D", read::<AdaptiveMaxPooling2D>),
     ("AdaptiveMaxPooling3D", read::<AdaptiveMaxPooling3D>),
     ("Add", read::<Add>),
+    ("AdditiveAttention", read::<AdditiveAttention>),
     ("AlphaDropout", read::<AlphaDropout>),
+    ("Attention", read::<Attention>),
     ("Average", read::<Average>),
     ("AveragePooling1D", read::<AveragePooling1D>),
     ("AveragePooling2D", read::<AveragePooling2D>),
@@ -117,6 +121,7 @@ const TABLE: &[(&str, Reader)] = &[
     ("GlobalMaxPooling2D", read::<GlobalMaxPooling2D>),
     ("GlobalMaxPooling3D", read::<GlobalMaxPooling3D>),
     ("GroupNormalization", read::<GroupNormalization>),
+    ("GroupQueryAttention", read::<GroupQueryAttention>),
     ("Identity", read::<Identity>),
     ("LSTM", LSTM::read),
     ("LayerNormalization", read::<LayerNormalization>),
@@ -127,6 +132,7 @@ const TABLE: &[(&str, Reader)] = &[
     ("MaxPooling3D", read::<MaxPooling3D>),
     ("Maximum", read::<Maximum>),
     ("Minimum", read::<Minimum>),
+    ("MultiHeadAttention", read::<MultiHeadAttention>),
     ("Multiply", read::<Multiply>),
     ("PReLU", read::<PReLU>),
     ("Permute", read::<Permute>),

@@ -2,6 +2,7 @@
 
 mod donor;
 mod functional;
+pub mod ops;
 mod sequential;
 pub(crate) mod spec;
 mod summary;
