@@ -24,19 +24,35 @@ pub use crate::layers::{
     UpSampling1D, UpSampling2D, UpSampling3D, ZeroPadding1D, ZeroPadding2D, ZeroPadding3D,
 };
 pub use crate::losses::{
-    BinaryCrossentropy, CategoricalCrossentropy, Loss, MeanAbsoluteError, MeanSquaredError,
-    Reduction, SparseCategoricalCrossentropy,
+    BinaryCrossentropy, BinaryFocalCrossentropy, CTC, CategoricalCrossentropy,
+    CategoricalFocalCrossentropy, CategoricalGeneralizedCrossEntropy, CategoricalHinge, Circle,
+    CosineSimilarity, Dice, Hinge, Huber, KLDivergence, LogCosh, Loss, LossExt, MeanAbsoluteError,
+    MeanAbsolutePercentageError, MeanSquaredError, MeanSquaredLogarithmicError, Poisson, Reduction,
+    SparseCategoricalCrossentropy, SquaredHinge, Tversky,
 };
+// Metrics that share their name with a loss are written `metrics::Hinge`.
 pub use crate::metrics::{
-    AUC, Accuracy, Auc, BinaryAccuracy, CategoricalAccuracy, F1Score, Metric, MetricExt, Precision,
-    Recall, RootMeanSquaredError, SparseCategoricalAccuracy,
+    AUC, Accuracy, Auc, BinaryAccuracy, BinaryIoU, CategoricalAccuracy, ConcordanceCorrelation,
+    F1Score, FBetaScore, FalseNegatives, FalsePositives, IoU, LogCoshError, MeanIoU,
+    MeanMetricWrapper, Metric, MetricExt, OneHotIoU, OneHotMeanIoU, PearsonCorrelation, Precision,
+    PrecisionAtRecall, R2Score, Recall, RecallAtPrecision, RootMeanSquaredError,
+    SensitivityAtSpecificity, SparseCategoricalAccuracy, SparseTopKCategoricalAccuracy,
+    SpecificityAtSensitivity, TopKCategoricalAccuracy, TrueNegatives, TruePositives,
 };
 pub use crate::models::{Input, Inputs, KerasTensor, LayerCall, Model, Sequential};
-pub use crate::optimizers::{Adam, AdamW, Optimizer, OptimizerExt, RMSprop, RmsProp, SGD, Sgd};
+pub use crate::optimizers::{
+    Adadelta, Adafactor, Adagrad, Adam, AdamW, Adamax, Ftrl, Lamb, Lion, LossScaleOptimizer,
+    MultiOptimizer, Muon, Nadam, Optimizer, OptimizerExt, OptimizerMap, RMSprop, RmsProp, SGD,
+    ScheduleFreeAdamW, Sgd,
+};
 pub use crate::random::{Seed, set_random_seed};
-pub use crate::saving;
+pub use crate::schedule::{
+    CosineDecay, CosineDecayRestarts, ExponentialDecay, InverseTimeDecay, LearningRate,
+    PiecewiseConstantDecay, PolynomialDecay, Schedule,
+};
 pub use crate::shape::Shape;
 pub use crate::train::compile::Compile;
 pub use crate::train::evaluate::Evaluate;
 pub use crate::train::fit::Fit;
+pub use crate::{losses, metrics, optimizers, saving};
 pub use ndarray;

@@ -6,6 +6,7 @@ mod files;
 mod fit;
 mod functional;
 mod house_rules;
+mod optimizers;
 mod predict;
 
 use ndarray::Array2;
