@@ -56,6 +56,16 @@ pub(crate) fn envelope(module: &str, class: &str, config: Value) -> Value {
     json!({"module": module, "class_name": class, "config": config, "registered_name": null})
 }
 
+/// A class of the user's, as Keras writes one that was registered under the package `Custom` (or that of `package>Class`).
+pub(crate) fn custom(class: &str, config: Value) -> Value {
+    let registered = match class.contains('>') {
+        true => class.to_string(),
+        false => format!("Custom>{class}"),
+    };
+    let class = class.rsplit('>').next().unwrap_or(class);
+    json!({"module": null, "class_name": class, "config": config, "registered_name": registered})
+}
+
 /// What an envelope (or a plain string) says: the class and its arguments.
 #[derive(Debug)]
 pub(crate) struct Object {
@@ -115,6 +125,12 @@ impl Object {
 #[derive(Debug, Default)]
 pub(crate) struct Args(Config);
 
+impl From<&Config> for Args {
+    fn from(config: &Config) -> Self {
+        Self(config.clone())
+    }
+}
+
 impl Args {
     /// The value of that key, where null means something else than missing.
     pub fn given(&mut self, key: &str) -> Option<Value> {
@@ -146,6 +162,11 @@ impl Args {
             Some(Value::String(s)) => Ok(s),
             Some(v) => Err(wrong(key, "a string", &v)),
         }
+    }
+
+    /// All that is left.
+    pub fn into_config(self) -> Config {
+        self.0
     }
 
     pub fn contains(&self, key: &str) -> bool {

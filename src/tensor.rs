@@ -435,6 +435,13 @@ impl<'a> IntoArrays<'a> for Vec<Tensor<'a>> {
     }
 }
 
+impl<'a> IntoArrays<'a> for &'a [ArrayD<f32>] {
+    fn into_arrays(self) -> Result<Arrays<'a>> {
+        let tensors = self.iter().map(ToTensor::to_tensor);
+        Ok(Arrays::many(tensors.collect::<Result<_>>()?))
+    }
+}
+
 impl<'a, T: ToTensor + ?Sized, const N: usize> IntoArrays<'a> for [&'a T; N] {
     fn into_arrays(self) -> Result<Arrays<'a>> {
         Ok(Arrays::many(

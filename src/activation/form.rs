@@ -42,6 +42,10 @@ const NAMES: [&str; 32] = [
     "glu",
 ];
 
+/// What `hard_sigmoid` was in Keras 1 and 2. Keras 3 has no function for it: Python reads a file that holds this name only where
+/// a function of this name is registered.
+pub(crate) const HARD_SIGMOID_KERAS2: &str = "hard_sigmoid_keras2";
+
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
     NAMES.into_iter()
 }
@@ -63,6 +67,7 @@ fn by_name(name: &str) -> Option<Activation> {
         "softsign" => Activation::Softsign,
         "sigmoid" => Activation::Sigmoid,
         "hard_sigmoid" => Activation::HardSigmoid,
+        HARD_SIGMOID_KERAS2 => Activation::HardSigmoidKeras2,
         "log_sigmoid" => Activation::LogSigmoid,
         "sparse_sigmoid" => Activation::SparseSigmoid,
         "silu" | "swish" => Activation::Silu,
@@ -111,7 +116,8 @@ impl Activation {
             Activation::Softplus => "softplus",
             Activation::Softsign => "softsign",
             Activation::Sigmoid => "sigmoid",
-            Activation::HardSigmoid | Activation::HardSigmoidKeras2 => "hard_sigmoid",
+            Activation::HardSigmoid => "hard_sigmoid",
+            Activation::HardSigmoidKeras2 => HARD_SIGMOID_KERAS2,
             Activation::LogSigmoid => "log_sigmoid",
             Activation::SparseSigmoid => "sparse_sigmoid",
             Activation::Silu => "silu",

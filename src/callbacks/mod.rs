@@ -27,9 +27,9 @@ use crate::models::Model;
 /// }
 ///
 /// let mut model = Sequential::new().input([1]).add(Dense::new(1));
-/// model.compile(Sgd::new(0.1), "mse", ())?;
+/// model.compile(Sgd::new(0.5), "mse", ())?;
 /// model.fit(&[[1.0f32], [2.0]], &[[2.0f32], [4.0]], Fit::epochs(3).verbose(0).callback(Halve))?;
-/// assert_eq!(model.learning_rate()?, 0.1 / 8.0);
+/// assert_eq!(model.learning_rate()?, 0.5 / 8.0);
 /// # Ok::<(), oxhorn::Error>(())
 /// ```
 pub trait Callback: Send {
@@ -123,25 +123,58 @@ impl TrainContext<'_> {
 
 /// Names and values in order: `loss`, the metrics, and those of the validation with `val_` in front.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Logs(Vec<(String, f64)>);
+pub struct Logs(Vec<Entry>);
+
+#[derive(Clone, Debug, PartialEq)]
+struct Entry {
+    name: String,
+    value: f64,
+    /// Of a metric that has several; else empty.
+    values: Vec<f64>,
+}
 
 impl Logs {
-    /// The value of this name.
+    fn find(&self, name: &str) -> Option<&Entry> {
+        self.0.iter().find(|e| e.name == name)
+    }
+
+    /// The value of this name: of a metric with several, their mean.
     pub fn get(&self, name: &str) -> Option<f64> {
-        self.0.iter().find(|(n, _)| n == name).map(|(_, v)| *v)
+        self.find(name).map(|e| e.value)
+    }
+
+    /// All values of this name: those of `F1Score` for each class; of most metrics one.
+    pub fn values(&self, name: &str) -> Option<&[f64]> {
+        self.find(name).map(|e| match e.values.is_empty() {
+            true => std::slice::from_ref(&e.value),
+            false => &e.values,
+        })
     }
 
     /// Sets the value of this name.
     pub fn set(&mut self, name: &str, value: f64) {
-        match self.0.iter_mut().find(|(n, _)| n == name) {
-            Some((_, v)) => *v = value,
-            None => self.0.push((name.to_string(), value)),
+        self.set_values(name, value, &[]);
+    }
+
+    /// Sets the value of this name, and the values that it stands for.
+    pub(crate) fn set_values(&mut self, name: &str, value: f64, values: &[f64]) {
+        match self.0.iter_mut().find(|e| e.name == name) {
+            Some(entry) => {
+                entry.value = value;
+                entry.values.clear();
+                entry.values.extend_from_slice(values);
+            }
+            None => self.0.push(Entry {
+                name: name.to_string(),
+                value,
+                values: values.to_vec(),
+            }),
         }
     }
 
     /// Every name and value.
     pub fn iter(&self) -> impl Iterator<Item = (&str, f64)> {
-        self.0.iter().map(|(n, v)| (n.as_str(), *v))
+        self.0.iter().map(|e| (e.name.as_str(), e.value))
     }
 
     /// The names.

@@ -45,6 +45,8 @@ pub struct Step {
     pub inputs: Vec<usize>,
     /// Values it writes.
     pub outputs: Vec<usize>,
+    /// Mask of each input that has one when the call runs.
+    pub masks: Vec<Option<usize>>,
     /// An in-place layer.
     pub in_place: bool,
     /// In place, and input and output share a slot.
@@ -55,6 +57,8 @@ pub struct Step {
     pub stats: Range<usize>,
     /// Whether its weights are trained.
     pub trainable: bool,
+    /// Whether it remembers something from batch to batch, trained or not.
+    pub remembers: bool,
     /// Whether backward runs it at all.
     pub backward: bool,
     /// Where each input's gradient goes.
@@ -71,6 +75,13 @@ pub struct Step {
     pub given_mask: Option<(usize, usize)>,
     /// Training or inference, whatever the pass is.
     pub mode: Option<Mode>,
+}
+
+impl Step {
+    /// Whether it has state that training updates, and is not told to run as in inference; or remembers something.
+    pub fn keeps_stats(&self) -> bool {
+        !self.stats.is_empty() && (self.remembers || self.mode != Some(Mode::Infer))
+    }
 }
 
 /// See the [module](self).
@@ -185,9 +196,17 @@ impl Plan {
                 self.masks.push(self.dims[v]);
                 (v, self.masks.len() - 1)
             });
+            let mut masks: Vec<Option<usize>> =
+                node.inputs.iter().map(|&v| self.mask_of[v]).collect();
+            if let (Some(first), Some((_, mask))) = (masks.first_mut(), given_mask) {
+                *first = Some(mask);
+            }
             let computes_mask = self
-                .mask_rule(node, given_mask.map(|(_, mask)| mask), contract.mask)
+                .mask_rule(node, &masks, contract.mask)
                 .map_err(|e| e.owned_by(&entry.name))?;
+            if contract.takes_masks {
+                node.inputs.iter().for_each(|&v| self.mask_of[v] = None);
+            }
             let in_place = contract.in_place && x[0].numel() == self.dims[node.outputs[0]].numel();
             debug_assert!(
                 in_place || !contract.in_place,
@@ -196,7 +215,7 @@ impl Plan {
             );
             let stats = self.stats_len
                 ..self.stats_len
-                    + if mode == Mode::Train {
+                    + if mode == Mode::Train || !entry.memory.is_empty() {
                         entry.state.len()
                     } else {
                         0
@@ -210,16 +229,21 @@ impl Plan {
             let outputs: usize = node.outputs.iter().map(|&v| self.dims[v].numel()).sum();
             self.work += entry.params.len() * used + outputs * 4;
             self.steps.push(Step {
-                buffers: node.layer.buffers(&x),
+                buffers: match mode {
+                    Mode::Train => node.layer.buffers(&x),
+                    Mode::Infer => node.layer.inference_buffers(&x),
+                },
                 layer: node.layer.clone(),
                 node: n,
                 entry: node.entry,
                 inputs: node.inputs.clone(),
                 outputs: node.outputs.clone(),
+                masks,
                 in_place,
                 merged: false,
                 stats,
                 trainable: entry.trainable,
+                remembers: !entry.memory.is_empty(),
                 backward: false,
                 dx: vec![Dest::None; node.inputs.len()],
                 zero_dy: Vec::new(),
@@ -239,18 +263,14 @@ impl Plan {
     fn mask_rule(
         &mut self,
         node: &Node,
-        given: Option<usize>,
+        masks: &[Option<usize>],
         rule: MaskRule,
     ) -> Result<Option<usize>> {
         let (layer, inputs, output) = (&node.layer, &node.inputs, node.outputs[0]);
-        let mut masks: Vec<Option<usize>> = inputs.iter().map(|&v| self.mask_of[v]).collect();
-        if let (Some(first), Some(_)) = (masks.first_mut(), given) {
-            *first = given;
-        }
         match rule {
             MaskRule::Stop => Ok(None),
             MaskRule::Pass => {
-                self.mask_of[output] = masks.into_iter().flatten().next();
+                self.mask_of[output] = masks.iter().copied().flatten().next();
                 Ok(None)
             }
             MaskRule::Compute => {

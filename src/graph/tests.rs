@@ -167,6 +167,7 @@ impl Bench {
             mode,
             seed: 0,
             step: 0,
+            loss_scale: 1.0,
             par: Par::Serial,
         })
     }

@@ -60,7 +60,7 @@ impl Weights {
     pub fn var(&self, var: &Var) -> &[crate::Float] {
         match var.weight.kind {
             Kind::Trainable => &self.params[var.range.clone()],
-            Kind::State => &self.state[var.range.clone()],
+            Kind::State | Kind::Memory => &self.state[var.range.clone()],
         }
     }
 
@@ -68,24 +68,29 @@ impl Weights {
     pub fn var_mut(&mut self, var: &Var) -> &mut [crate::Float] {
         match var.weight.kind {
             Kind::Trainable => &mut self.params[var.range.clone()],
-            Kind::State => &mut self.state[var.range.clone()],
+            Kind::State | Kind::Memory => &mut self.state[var.range.clone()],
         }
     }
 }
 
-/// Contiguous runs of trainable weights that are not frozen.
-pub fn trainable_runs(graph: &Graph) -> Vec<Range<usize>> {
-    let mut runs: Vec<Range<usize>> = Vec::new();
-    for entry in graph
-        .entries
-        .iter()
-        .filter(|e| e.trainable && !e.params.is_empty())
-    {
-        match runs.last_mut() {
-            // The gap is alignment: zeros with zero gradients.
-            Some(run) if entry.params.start - run.end < super::ALIGN => run.end = entry.params.end,
-            _ => runs.push(entry.params.clone()),
+impl Graph {
+    /// Keras's path of a variable: `dense/kernel`, or with the variable's group in the middle.
+    pub fn path(&self, var: &Var) -> String {
+        let layer = &self.entries[var.entry].name;
+        match var.weight.group.as_str() {
+            "" => format!("{layer}/{}", var.weight.name),
+            group => format!("{layer}/{group}/{}", var.weight.name),
         }
     }
-    runs
+
+    /// Whether a variable is trained now.
+    pub fn trains(&self, var: &Var) -> bool {
+        let Weight { kind, frozen, .. } = var.weight;
+        kind == Kind::Trainable && !frozen && self.entries[var.entry].trainable
+    }
+
+    /// Whether one range of the arena follows another with no more between them than alignment.
+    pub fn adjoining(&self, first: &Range<usize>, second: &Range<usize>) -> bool {
+        second.start >= first.end && second.start - first.end < super::ALIGN
+    }
 }

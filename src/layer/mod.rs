@@ -10,8 +10,8 @@
 //! * Fan-out is the engine's business alone: a second consumer of a value writes to a spare buffer, and the engine adds.
 //! * An [`in_place`](Contract::in_place) layer receives `y` already holding `x`, and in backward `dx[0]` already holding `dy`
 //!   (its `cx.x[0]` in forward and its `cx.dy` in backward are empty).
-//! * Layers never change weights. Statistics that training updates are written to `stats` and folded in by
-//!   [`Layer::update_state`] after the step.
+//! * Layers never change weights while they run. Statistics that training updates are written to `stats` and folded in by
+//!   [`Layer::update_state`] after the step; what must happen to weights before one is done in [`Layer::prepare`].
 //! * Cross-cutting things (name, trainable, activity regularizer) belong to [`LayerRef`], never to a layer.
 //! * Randomness is counter based ([`Forward::rng`]): masks depend neither on threads nor on the order of calls.
 //! * All validation is in [`Layer::output_shape`] and [`Layer::weights`]; inside `forward` and `backward` there is no `Result`,
@@ -32,10 +32,11 @@ use crate::activation::Activation;
 use crate::config::Config;
 use crate::constraint::Constraint;
 use crate::error::Result;
+use crate::float::Float;
 use crate::initializer::Initializer;
 pub use crate::kernels::gemm::Accum;
 pub use crate::kernels::parallel::Par;
-pub use crate::random::Stream;
+pub use crate::random::{SampleRng, Stream};
 use crate::regularizer::Regularizer;
 use crate::shape::{Dims, Shape};
 pub use crate::tensor::{View, ViewMut};
@@ -71,7 +72,7 @@ pub trait Layer: Debug + Send + Sync {
         call.flat()
     }
 
-    /// Weights in Keras's order, trainable ones first. Asked once per layer, after `output_shape` accepted the inputs.
+    /// Weights in Keras's order. Asked once per layer, after `output_shape` accepted the inputs.
     fn weights(&self, _inputs: &[Shape]) -> Result<Vec<Weight>> {
         Ok(Vec::new())
     }
@@ -81,10 +82,20 @@ pub trait Layer: Debug + Send + Sync {
         Buffers::default()
     }
 
+    /// The same where there will be no backward. A layer that saves much may ask for less here; its `forward` then finds out by
+    /// looking for what it saves.
+    fn inference_buffers(&self, inputs: &[Dims]) -> Buffers {
+        self.buffers(inputs)
+    }
+
     /// What the planner may assume.
     fn contract(&self) -> Contract {
         Contract::default()
     }
+
+    /// What a training step does to the layer's own weights before it begins (SpectralNormalization divides its kernel by its
+    /// norm). Only called for layers with state; `room` is as large as `state` and free to use.
+    fn prepare(&self, _w: Slices<'_>, _state: Slices<'_>, _room: Slices<'_>) {}
 
     /// Computes `y` from `x`.
     fn forward(&self, cx: Forward<'_>);
@@ -92,8 +103,14 @@ pub trait Layer: Debug + Send + Sync {
     /// Computes `dx` and `dw` from `dy`.
     fn backward(&self, cx: Backward<'_>);
 
-    /// Folds the statistics of a training step into the non-trainable state (BatchNormalization's moving moments).
+    /// Folds the statistics of a training step into the non-trainable state (BatchNormalization's moving moments). A layer with
+    /// [memory](Kind::Memory) is asked after every batch.
     fn update_state(&self, _state: Slices<'_>, _stats: Weights<'_>) {}
+
+    /// What files hold in place of the weight of this name, where that is not the weight itself (see [`Weight::adapts`]).
+    fn filed(&self, _name: &str, _w: Weights<'_>, _state: Weights<'_>) -> Option<Vec<Float>> {
+        None
+    }
 
     /// Shape of the mask this layer gives its output; asked only under [`MaskRule::Compute`].
     fn mask_shape(&self, _inputs: &[Shape], _masks: &[Option<Shape>]) -> Result<Option<Shape>> {
@@ -106,6 +123,11 @@ pub trait Layer: Debug + Send + Sync {
     /// Where the layer ends in an activation, how to stop before it: a cross-entropy is computed from the logits, as in Keras.
     fn head(&self) -> Head {
         Head::None
+    }
+
+    /// Whether the weights are frozen wherever the layer stands (a wrapper around a frozen layer).
+    fn frozen(&self) -> bool {
+        false
     }
 
     /// A penalty on the output that is part of the layer itself (`ActivityRegularization`).
@@ -121,6 +143,8 @@ pub struct Weight {
     pub name: &'static str,
     /// Sub-path in a weights file: `""`, `cell`, `forward_layer/cell`, ...
     pub group: String,
+    /// A second sub-path under which a weights file holds it, if Keras writes it twice.
+    pub also: Option<String>,
     /// Its shape.
     pub shape: Dims,
     /// How it starts.
@@ -131,6 +155,11 @@ pub struct Weight {
     pub regularizer: Option<Regularizer>,
     /// Projection after each update.
     pub constraint: Option<Constraint>,
+    /// A factor of a low-rank addition to another weight: files hold the sum in that weight's place ([`Layer::filed`]), and after
+    /// loading this one is zero.
+    pub adapts: bool,
+    /// Not updated although the layer is trained: a weight of a frozen part of it. Its gradient must be finite, and counts nowhere.
+    pub frozen: bool,
 }
 
 /// Whether a weight is trained.
@@ -140,6 +169,9 @@ pub enum Kind {
     Trainable,
     /// Updated only through [`Layer::update_state`].
     State,
+    /// What a stateful layer remembers from batch to batch, one piece for every sample of a batch. It is state to the layer, but no
+    /// weight: it is in no file and in no list of weights, and starts at zero.
+    Memory,
 }
 
 impl Weight {
@@ -149,11 +181,14 @@ impl Weight {
         Weight {
             name,
             group,
+            also: None,
             shape: shape.into(),
             init: init.clone(),
             kind,
             regularizer: None,
             constraint: None,
+            adapts: false,
+            frozen: false,
         }
     }
 
@@ -162,6 +197,14 @@ impl Weight {
         Weight {
             kind: Kind::State,
             ..Weight::new(name, shape, init)
+        }
+    }
+
+    /// What is remembered of every sample, of this shape each.
+    pub fn memory(name: &'static str, shape: impl Into<Dims>) -> Self {
+        Weight {
+            kind: Kind::Memory,
+            ..Weight::new(name, shape, &Initializer::Zeros)
         }
     }
 
@@ -177,13 +220,25 @@ impl Weight {
         self
     }
 
+    /// As a factor of an addition to another weight.
+    pub fn adapts(mut self) -> Self {
+        self.adapts = true;
+        self
+    }
+
     /// Under this sub-path.
     pub fn group(mut self, group: &str) -> Self {
-        self.group = if self.group.is_empty() {
-            group.to_string()
-        } else {
-            format!("{group}/{}", self.group)
+        let below = |path: &str| match path {
+            "" => group.to_string(),
+            path => format!("{group}/{path}"),
         };
+        (self.group, self.also) = (below(&self.group), self.also.as_deref().map(below));
+        self
+    }
+
+    /// Under that sub-path too.
+    pub fn also(mut self, group: &str) -> Self {
+        self.also = Some(group.to_string());
         self
     }
 }
@@ -216,6 +271,8 @@ pub struct Contract {
     pub differentiable: bool,
     /// What becomes of the mask of the input.
     pub mask: MaskRule,
+    /// The masks of its inputs end with this call: who reads the same values later sees none. So Keras's MultiHeadAttention does.
+    pub takes_masks: bool,
 }
 
 impl Default for Contract {
@@ -228,6 +285,7 @@ impl Default for Contract {
             overwrites_dw: false,
             differentiable: true,
             mask: MaskRule::Stop,
+            takes_masks: false,
         }
     }
 }
@@ -291,7 +349,8 @@ pub struct Forward<'a> {
     pub saved_index: Slices<'a, u32>,
     /// See [`Buffers::scratch`].
     pub scratch: Slices<'a>,
-    /// Where training writes what [`Layer::update_state`] will fold in: one slice for each piece of state.
+    /// Where training writes what [`Layer::update_state`] will fold in: one slice for each piece of state. In inference there are
+    /// slices only for a layer with memory.
     pub stats: Slices<'a>,
     /// Mask of every input.
     pub masks: &'a [Option<Mask<'a>>],

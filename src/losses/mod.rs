@@ -1,34 +1,59 @@
-//! Losses: [`Loss`], its reductions, and Keras's losses, one file each.
+//! Losses: [`Loss`], its reductions, and Keras's losses, one family a file.
 //!
-//! A loss gives one value a position (the last axis is reduced) and, for coefficients `coef` that already hold sample weights,
+//! A loss gives values (one a row of the predictions, as a rule) and, for coefficients `coef` that already hold sample weights,
 //! mask and reduction, the gradient of `sum_r coef[r] * value[r]`.
 
+mod arguments;
+pub(crate) mod axis;
 mod binary_crossentropy;
+mod binary_focal_crossentropy;
 mod categorical_crossentropy;
-#[cfg(test)]
-mod crossentropy_tests;
+mod categorical_focal_crossentropy;
+mod categorical_generalized_cross_entropy;
+mod circle;
+mod cosine_similarity;
+mod ctc;
+mod elementwise;
+mod hinge;
+mod overlap;
+mod probabilistic;
+mod reduction;
 mod regression;
 mod sparse_categorical_crossentropy;
+mod table;
+#[cfg(test)]
+mod tests;
 
+pub use axis::Axes;
 pub use binary_crossentropy::BinaryCrossentropy;
+pub use binary_focal_crossentropy::BinaryFocalCrossentropy;
 pub use categorical_crossentropy::CategoricalCrossentropy;
-pub use regression::{MeanAbsoluteError, MeanSquaredError};
+pub use categorical_focal_crossentropy::CategoricalFocalCrossentropy;
+pub use categorical_generalized_cross_entropy::CategoricalGeneralizedCrossEntropy;
+pub use circle::Circle;
+pub use cosine_similarity::CosineSimilarity;
+pub use ctc::CTC;
+pub use hinge::{CategoricalHinge, Hinge, SquaredHinge};
+pub use overlap::{Dice, Tversky};
+pub use probabilistic::{KLDivergence, Poisson};
+pub use reduction::Reduction;
+pub use regression::{
+    Huber, LogCosh, MeanAbsoluteError, MeanAbsolutePercentageError, MeanSquaredError,
+    MeanSquaredLogarithmicError,
+};
 pub use sparse_categorical_crossentropy::SparseCategoricalCrossentropy;
+pub use table::{deserialize, from_config, function, function_name, get, serialize};
 
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
 use crate::activation::Activation;
-use serde::de::DeserializeOwned;
-
-use crate::config::{Config, from_config as parse};
+use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::float::{EPSILON, Float};
 use crate::kernels::math;
 use crate::shape::{Dims, Shape};
-use crate::tensor::{View, ViewMut};
+use crate::tensor::{ToTensor, View, ViewMut};
 
 /// A loss function; implement it for your own.
 pub trait Loss: Debug + Send + Sync {
@@ -38,16 +63,19 @@ pub trait Loss: Debug + Send + Sync {
     /// Keras's constructor arguments.
     fn config(&self) -> Config;
 
-    /// How the values become one number. Default: the mean over all positions.
+    /// How the values become one number. Default: the mean over all of them.
     fn reduction(&self) -> Reduction {
         Reduction::SumOverBatchSize
     }
 
-    /// Whether targets of this shape go with predictions of that one (both of one sample). Nothing is broadcast silently.
+    /// Whether the arguments make sense, and targets of this shape go with predictions of that one (both of one sample). Default:
+    /// if the shapes are the same; nothing is broadcast silently.
     ///
     /// # Errors
-    /// Names both shapes and what was expected.
-    fn check(&self, y_true: &Shape, y_pred: &Shape) -> Result<()>;
+    /// Names the argument, or both shapes, and what was expected.
+    fn check(&self, y_true: &Shape, y_pred: &Shape) -> Result<()> {
+        same_shape(y_true, y_pred)
+    }
 
     /// Whether the targets are values that the loss can use (class ids in range, probabilities); asked once before training.
     ///
@@ -57,16 +85,32 @@ pub trait Loss: Debug + Send + Sync {
         Ok(())
     }
 
-    /// Shape of the values of one sample: without the last axis, as a rule.
-    fn positions(&self, y_pred: &Dims) -> Dims {
-        y_pred.without_last()
+    /// Shape of the values of a whole batch, given the shapes of one sample. Default: one value a row, that is all axes but the
+    /// last. A shape that does not begin with `batch` says that the samples are judged together; sample weights make no sense
+    /// then, but for a single value (no axes at all).
+    fn values_shape(&self, batch: usize, _y_true: &[usize], y_pred: &[usize]) -> Dims {
+        let mut shape = Dims::from([batch]);
+        let rows = y_pred.split_last().map_or(&[][..], |(_, rows)| rows);
+        rows.iter().for_each(|&n| shape.push(n));
+        shape
     }
 
-    /// One value a position.
+    /// The values, `out.len()` of them.
     fn values(&self, y_true: View<'_>, y_pred: View<'_>, out: &mut [Float]);
 
     /// `d(sum_r coef[r] * value[r]) / d y_pred`, overwriting `dy`.
     fn grad(&self, y_true: View<'_>, y_pred: View<'_>, coef: &[Float], dy: ViewMut<'_>);
+
+    /// Clears `keep` where a value counts nothing (targets of an ignored class) and says whether the loss has such a rule. The
+    /// reduction then treats these values like padding.
+    fn mask(&self, _y_true: View<'_>, _values: &[Float], _keep: &mut [bool]) -> bool {
+        false
+    }
+
+    /// The loss that this one stands for, given the shapes: how `"crossentropy"` becomes the binary, categorical or sparse one.
+    fn resolve(&self, _y_true: &Shape, _y_pred: &Shape) -> Option<Arc<dyn Loss>> {
+        None
+    }
 
     /// The same loss on what came before this last activation, where that is exact and better (cross-entropies). Keras does the same.
     fn on_logits(&self, _last: &Activation) -> Option<Arc<dyn Loss>> {
@@ -74,118 +118,51 @@ pub trait Loss: Debug + Send + Sync {
     }
 }
 
-/// How the values of a loss become one number.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Reduction {
-    /// Sum divided by the number of values (not by the sum of the weights): Keras's default.
-    #[default]
-    SumOverBatchSize,
-    /// The same as `SumOverBatchSize`.
-    Mean,
-    /// Sum.
-    Sum,
-    /// Sum divided by the sum of the weights.
-    MeanWithSampleWeight,
-    /// As `Sum`: `fit` needs one number.
-    None,
-}
-
-impl Reduction {
-    /// Turns weights into coefficients, in place: `coef` holds the sample weight of every value (all ones without), `mask` the
-    /// mask of every value. After it, the loss is `sum coef * value`. Keras's divisors and mask rule, literally.
-    pub fn coefficients(self, coef: &mut [Float], mask: Option<&[bool]>) {
-        let total = coef.len() as Float;
-        if let Some(mask) = mask {
-            // A valid value weighs total / valid, so that the mean over all is the mean over the valid ones.
-            let valid = mask.iter().filter(|&&m| m).count() as Float;
-            let scale = match self {
-                Reduction::SumOverBatchSize | Reduction::Mean => total / (valid + EPSILON),
-                _ => 1.0,
-            };
-            coef.iter_mut()
-                .zip(mask)
-                .for_each(|(c, &m)| *c *= if m { scale } else { 0.0 });
+/// What every loss can do: be called on data.
+pub trait LossExt: Loss {
+    /// The loss of these predictions, reduced to one number.
+    ///
+    /// ```
+    /// use oxhorn::losses::{Hinge, LossExt};
+    /// assert_eq!(Hinge::default().call(&[[0.0, 1.0]], &[[0.6, 0.4]])?, 1.1);
+    /// # Ok::<(), oxhorn::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If the loss refuses the shapes or the targets.
+    fn call<T: ToTensor + ?Sized, P: ToTensor + ?Sized>(
+        &self,
+        y_true: &T,
+        y_pred: &P,
+    ) -> Result<Float> {
+        let (t, p) = (y_true.to_tensor()?, y_pred.to_tensor()?);
+        let (t_shape, p_shape) = (t.sample(), p.sample());
+        let view = |data, shape, batch| View { data, shape, batch };
+        let (y_true, y_pred) = (
+            view(t.data(), &t_shape[..], t.batch()),
+            view(p.data(), &p_shape[..], p.batch()),
+        );
+        if y_true.batch != y_pred.batch {
+            return Err(Error::shape(
+                format!("{} samples as predicted", y_pred.batch),
+                y_true.batch,
+            )
+            .owned_by(self.class_name()));
         }
-        let divisor = match self {
-            Reduction::SumOverBatchSize | Reduction::Mean => total,
-            Reduction::MeanWithSampleWeight => coef.iter().sum(),
-            Reduction::Sum | Reduction::None => return,
-        };
-        if divisor != 0.0 {
-            coef.iter_mut().for_each(|c| *c /= divisor);
-        }
+        self.check(&t_shape.into(), &p_shape.into())
+            .map_err(|e| e.owned_by(self.class_name()))?;
+        self.check_targets(y_true, &p_shape)?;
+        let n = self.values_shape(y_pred.batch, &t_shape, &p_shape).numel();
+        let (mut values, mut coef, mut keep) = (vec![0.0; n], vec![1.0; n], vec![true; n]);
+        self.values(y_true, y_pred, &mut values);
+        let masked = self.mask(y_true, &values, &mut keep);
+        self.reduction()
+            .coefficients(&mut coef, masked.then_some(&keep[..]));
+        Ok(values.iter().zip(coef).map(|(v, c)| v * c).sum())
     }
 }
 
-/// Reads a loss of one class.
-type Reader = fn(&str, &Config) -> Result<Arc<dyn Loss>>;
-
-fn read<L: Loss + DeserializeOwned + 'static>(
-    class: &str,
-    config: &Config,
-) -> Result<Arc<dyn Loss>> {
-    Ok(Arc::new(parse::<L>(class, config)?))
-}
-
-/// The table of losses: Keras's class name, the name of its function, other names.
-const TABLE: &[(&str, &str, &[&str], Reader)] = &[
-    (
-        "MeanSquaredError",
-        "mean_squared_error",
-        &["mse", "MSE"],
-        read::<MeanSquaredError>,
-    ),
-    (
-        "MeanAbsoluteError",
-        "mean_absolute_error",
-        &["mae", "MAE"],
-        read::<MeanAbsoluteError>,
-    ),
-    (
-        "BinaryCrossentropy",
-        "binary_crossentropy",
-        &["bce", "BCE"],
-        read::<BinaryCrossentropy>,
-    ),
-    (
-        "CategoricalCrossentropy",
-        "categorical_crossentropy",
-        &[],
-        read::<CategoricalCrossentropy>,
-    ),
-    (
-        "SparseCategoricalCrossentropy",
-        "sparse_categorical_crossentropy",
-        &[],
-        read::<SparseCategoricalCrossentropy>,
-    ),
-];
-
-/// The loss of this name (`"mse"`, `"mean_squared_error"`, `"MeanSquaredError"`) with default arguments.
-///
-/// # Errors
-/// If there is none: the error lists the names.
-pub fn get(name: &str) -> Result<Arc<dyn Loss>> {
-    let row = TABLE.iter().find(|(class, function, others, _)| {
-        *class == name || *function == name || others.contains(&name)
-    });
-    match row {
-        Some((class, _, _, read)) => read(class, &Config::new()),
-        None => Err(Error::unknown("loss", name, TABLE.iter().map(|row| row.1))),
-    }
-}
-
-/// The loss of this class with these arguments.
-///
-/// # Errors
-/// If the class or an argument is unknown.
-pub fn from_config(class: &str, config: &Config) -> Result<Arc<dyn Loss>> {
-    match TABLE.iter().find(|row| row.0 == class) {
-        Some((class, _, _, read)) => read(class, config),
-        None => Err(Error::unknown("loss", class, TABLE.iter().map(|row| row.0))),
-    }
-}
+impl<L: Loss + ?Sized> LossExt for L {}
 
 /// Whether two shapes may be the same once all sizes are known.
 fn compatible(a: &Shape, b: &Shape) -> bool {
@@ -196,8 +173,14 @@ fn compatible(a: &Shape, b: &Shape) -> bool {
             .all(|(a, b)| a.is_none() || b.is_none() || a == b)
 }
 
-/// Targets must have the shape of the output; an error says how to mend the usual mistake.
-fn same_shape(y_true: &Shape, y_pred: &Shape) -> Result<()> {
+/// The usual [`Loss::check`]: targets must have the shape of the output; an error says how to mend the usual mistake.
+///
+/// # Errors
+/// If they have another.
+pub fn same_shape(y_true: &Shape, y_pred: &Shape) -> Result<()> {
+    if y_pred.last() == Some(0) {
+        return Err(Error::shape("outputs that are not empty", y_pred));
+    }
     if compatible(y_true, y_pred) {
         return Ok(());
     }
@@ -214,31 +197,75 @@ fn same_shape(y_true: &Shape, y_pred: &Shape) -> Result<()> {
     ))
 }
 
-fn check_axis(axis: i64, y_pred: &Shape) -> Result<()> {
-    let last = axis == -1 || axis == y_pred.rank() as i64;
-    if last {
-        Ok(())
+/// Targets must be class ids: the shape of the output without its last axis, or with a last axis of 1.
+pub(crate) fn class_ids(y_true: &Shape, y_pred: &Shape) -> Result<()> {
+    let rank = y_pred.rank();
+    let front = |s: &Shape| Shape::from(s.dims()[..rank.saturating_sub(1)].to_vec());
+    let fits = match y_true.rank() {
+        r if r + 1 == rank => compatible(y_true, &front(y_pred)),
+        r if r == rank && rank > 0 => {
+            y_true.last() == Some(1) && compatible(&front(y_true), &front(y_pred))
+        }
+        _ => false,
+    };
+    if fits && y_pred.last() != Some(0) {
+        return Ok(());
+    }
+    let want = if rank == 0 || y_pred.last() == Some(0) {
+        "outputs with a last axis of classes".into()
     } else {
-        Err(Error::arg("axis", "-1, the last axis", axis))
+        format!(
+            "class ids of shape {}, one for each row of the output {y_pred}",
+            front(y_pred)
+        )
+    };
+    let hint = if y_true == y_pred {
+        " (one-hot targets go with categorical_crossentropy)"
+    } else {
+        ""
+    };
+    Err(Error::shape(
+        want,
+        format!("targets of shape {y_true}{hint}"),
+    ))
+}
+
+/// The first target that is not as it should be is an error that says what it is not.
+fn check_each(y_true: View<'_>, want: &str, good: impl Fn(Float) -> bool) -> Result<()> {
+    match y_true.data.iter().position(|t| !good(*t)) {
+        None => Ok(()),
+        Some(i) => {
+            let sample = i / y_true.shape.iter().product::<usize>().max(1);
+            let problem = format!("sample {sample} holds {}, not {want}", y_true.data[i]);
+            Err(Error::data("y", problem))
+        }
     }
 }
 
-fn check_smoothing(smoothing: Float) -> Result<()> {
-    if (0.0..=1.0).contains(&smoothing) {
+/// Whether this is an activation behind which Keras's cross-entropies take the logits. It is sigmoid and softmax for all of them,
+/// whether they belong together or not, and whatever `from_logits` says.
+fn has_logits(last: &Activation) -> bool {
+    matches!(last, Activation::Sigmoid | Activation::Softmax)
+}
+
+fn check_number(arg: &str, value: f64, want: &str, good: impl Fn(f64) -> bool) -> Result<()> {
+    if value.is_finite() && good(value) {
         Ok(())
     } else {
-        Err(Error::arg(
-            "label_smoothing",
-            "a number in [0, 1]",
-            smoothing,
-        ))
+        Err(Error::arg(arg, want, value))
     }
+}
+
+fn check_smoothing(smoothing: f64) -> Result<()> {
+    check_number("label_smoothing", smoothing, "a number in [0, 1]", |s| {
+        (0.0..=1.0).contains(&s)
+    })
 }
 
 /// Whether `p` is where Keras does not clip: elsewhere the gradient is zero.
 #[inline(always)]
 fn inside(p: Float) -> bool {
-    p > EPSILON && p < 1.0 - EPSILON
+    (EPSILON..=1.0 - EPSILON).contains(&p)
 }
 
 #[inline(always)]
@@ -246,52 +273,13 @@ fn clip(p: Float) -> Float {
     math::clamp(p, EPSILON, 1.0 - EPSILON)
 }
 
-/// Which sample element `i` of a view belongs to.
-fn sample_of(view: View<'_>, i: usize) -> usize {
-    i / view.shape.iter().product::<usize>().max(1)
+#[inline(always)]
+fn log(x: Float) -> Float {
+    math::log::<false>(x)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_and_configurations() {
-        for (class, function, others, _) in TABLE {
-            for name in [class, function].into_iter().chain(*others) {
-                assert_eq!(get(name).unwrap().class_name(), *class);
-            }
-            let loss = get(function).unwrap();
-            assert_eq!(
-                from_config(class, &loss.config()).unwrap().config(),
-                loss.config()
-            );
-        }
-        assert!(
-            get("mes")
-                .unwrap_err()
-                .to_string()
-                .starts_with("unknown loss `mes`")
-        );
-    }
-
-    #[test]
-    fn reductions_have_keras_s_divisors() {
-        let run = |reduction: Reduction, mask: Option<&[bool]>| {
-            let mut coef = [2.0, 0.0, 1.0, 1.0];
-            reduction.coefficients(&mut coef, mask);
-            coef
-        };
-        assert_eq!(
-            run(Reduction::SumOverBatchSize, None),
-            [0.5, 0.0, 0.25, 0.25]
-        );
-        assert_eq!(run(Reduction::Sum, None), [2.0, 0.0, 1.0, 1.0]);
-        assert_eq!(
-            run(Reduction::MeanWithSampleWeight, None),
-            [0.5, 0.0, 0.25, 0.25]
-        );
-        let masked = run(Reduction::Mean, Some(&[true, true, false, false]));
-        assert!((masked[0] - 1.0).abs() < 1e-6 && masked[2] == 0.0);
-    }
+/// The sign, 0 at 0.
+#[inline(always)]
+fn sign(x: Float) -> Float {
+    if x == 0.0 { 0.0 } else { x.signum() }
 }

@@ -5,65 +5,48 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
-use super::{Loss, Reduction, check_axis, clip, compatible, inside, sample_of};
+use super::arguments::{identity, loss};
+use super::{Loss, check_each, class_ids, clip, has_logits, inside, log};
 use crate::activation::Activation;
-use crate::config::{Config, to_config};
 use crate::error::{Error, Result};
 use crate::float::Float;
-use crate::kernels::{math, reduce};
+use crate::kernels::reduce;
 use crate::shape::Shape;
 use crate::tensor::{View, ViewMut};
 
-/// Between class ids and class probabilities (or logits) over the last axis.
-/// [Keras](https://keras.io/api/losses/probabilistic_losses/)
-///
-/// Targets have the shape of the predictions without the last axis, or with a last axis of 1.
-///
-/// | name | default | meaning |
-/// |---|---|---|
-/// | `from_logits` | false | predictions are logits |
-/// | `ignore_class` | none | targets of this id count nothing |
-/// | `reduction` | `sum_over_batch_size` | [`Reduction`] |
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct SparseCategoricalCrossentropy {
-    name: String,
-    reduction: Reduction,
-    from_logits: bool,
-    ignore_class: Option<i64>,
-    axis: i64,
-}
-
-impl Default for SparseCategoricalCrossentropy {
-    fn default() -> Self {
-        SparseCategoricalCrossentropy {
-            name: "sparse_categorical_crossentropy".into(),
-            reduction: Reduction::default(),
-            from_logits: false,
-            ignore_class: None,
-            axis: -1,
-        }
+loss! {
+    /// Between class ids and class probabilities (or logits) over the last axis.
+    /// [Keras](https://keras.io/api/losses/probabilistic_losses/)
+    ///
+    /// Targets have the shape of the predictions without the last axis, or with a last axis of 1.
+    ///
+    /// | name | default | meaning |
+    /// |---|---|---|
+    /// | `from_logits` | false | predictions are logits |
+    /// | `ignore_class` | none | targets of this id count nothing, and the mean is that of the others |
+    /// | `axis` | -1 | axis of the classes: the last one, as in Keras |
+    /// | `reduction` | `sum_over_batch_size` | [`Reduction`](super::Reduction) |
+    ///
+    /// ```
+    /// use oxhorn::losses::{LossExt, SparseCategoricalCrossentropy};
+    /// let (t, p) = ([1.0, 2.0], [[0.05, 0.95, 0.0], [0.1, 0.8, 0.1]]);
+    /// assert!((SparseCategoricalCrossentropy::default().call(&t, &p)? - 1.176939).abs() < 1e-5);
+    /// # Ok::<(), oxhorn::Error>(())
+    /// ```
+    SparseCategoricalCrossentropy named "sparse_categorical_crossentropy" {
+        /// Predictions are logits.
+        from_logits: bool = false,
+        /// Axis of the classes.
+        axis: i64 = -1,
+        ;
+        ignore_class: Option<i64> = None,
     }
 }
 
 impl SparseCategoricalCrossentropy {
-    /// Predictions are logits.
-    pub fn from_logits(mut self, yes: bool) -> Self {
-        self.from_logits = yes;
-        self
-    }
-
     /// Targets of this id count nothing.
     pub fn ignore_class(mut self, class: i64) -> Self {
         self.ignore_class = Some(class);
-        self
-    }
-
-    /// How the values become one number.
-    pub fn reduction(mut self, reduction: Reduction) -> Self {
-        self.reduction = reduction;
         self
     }
 
@@ -75,70 +58,31 @@ impl SparseCategoricalCrossentropy {
 }
 
 impl Loss for SparseCategoricalCrossentropy {
-    fn class_name(&self) -> &'static str {
-        "SparseCategoricalCrossentropy"
-    }
-
-    fn config(&self) -> Config {
-        to_config(self)
-    }
-
-    fn reduction(&self) -> Reduction {
-        self.reduction
-    }
+    identity!("SparseCategoricalCrossentropy", axis);
 
     fn check(&self, y_true: &Shape, y_pred: &Shape) -> Result<()> {
-        check_axis(self.axis, y_pred)?;
-        let rank = y_pred.rank();
-        let front = |s: &Shape| Shape::from(s.dims()[..rank.saturating_sub(1)].to_vec());
-        let fits = match y_true.rank() {
-            r if r + 1 == rank => compatible(y_true, &front(y_pred)),
-            r if r == rank && rank > 0 => {
-                y_true.last() == Some(1) && compatible(&front(y_true), &front(y_pred))
-            }
-            _ => false,
-        };
-        if rank == 0 || !fits {
-            let want = if rank == 0 {
-                "outputs with a last axis of classes".into()
-            } else {
-                format!(
-                    "class ids of shape {}, one for each row of the output {y_pred}",
-                    front(y_pred)
-                )
-            };
-            return Err(Error::shape(
-                want,
-                format!(
-                    "targets of shape {y_true}{}",
-                    if y_true == y_pred {
-                        " (one-hot targets go with categorical_crossentropy)"
-                    } else {
-                        ""
-                    }
-                ),
-            ));
+        if self.axis != -1 && self.axis != y_pred.rank() as i64 {
+            return Err(Error::arg("axis", "-1, the last axis", self.axis));
         }
-        Ok(())
+        class_ids(y_true, y_pred)
     }
 
     fn check_targets(&self, y_true: View<'_>, y_pred: &[usize]) -> Result<()> {
         let classes = y_pred.last().copied().unwrap_or(0);
-        let good = |t: &Float| {
+        check_each(y_true, &format!("a class id in 0..{classes}"), |t| {
             t.fract() == 0.0
-                && ((*t >= 0.0 && (*t as usize) < classes) || self.ignore_class == Some(*t as i64))
+                && ((t >= 0.0 && (t as usize) < classes) || self.ignore_class == Some(t as i64))
+        })
+    }
+
+    fn mask(&self, y_true: View<'_>, _values: &[Float], keep: &mut [bool]) -> bool {
+        let Some(ignored) = self.ignore_class else {
+            return false;
         };
-        match y_true.data.iter().position(|t| !good(t)) {
-            Some(i) => Err(Error::data(
-                "y",
-                format!(
-                    "sample {} holds {}, not a class id in 0..{classes}",
-                    sample_of(y_true, i),
-                    y_true.data[i]
-                ),
-            )),
-            None => Ok(()),
+        for (keep, t) in keep.iter_mut().zip(y_true.data) {
+            *keep &= *t as i64 != ignored;
         }
+        true
     }
 
     fn values(&self, y_true: View<'_>, y_pred: View<'_>, out: &mut [Float]) {
@@ -151,10 +95,7 @@ impl Loss for SparseCategoricalCrossentropy {
                 None => 0.0,
                 Some(class) if self.from_logits => *out - p[class],
                 // Keras takes the logarithms of the clipped probabilities as logits: they are normalised again.
-                Some(class) => {
-                    math::log::<false>(p.iter().map(|p| clip(*p)).sum())
-                        - math::log::<false>(clip(p[class]))
-                }
+                Some(class) => log(p.iter().map(|p| clip(*p)).sum()) - log(clip(p[class])),
             };
         }
     }
@@ -194,7 +135,6 @@ impl Loss for SparseCategoricalCrossentropy {
     }
 
     fn on_logits(&self, last: &Activation) -> Option<Arc<dyn Loss>> {
-        (*last == Activation::Softmax && !self.from_logits)
-            .then(|| Arc::new(self.clone().from_logits(true)) as _)
+        has_logits(last).then(|| Arc::new(self.clone().from_logits(true)) as _)
     }
 }

@@ -1,140 +1,220 @@
-//! Counts of right and wrong at thresholds: precision, recall, and the areas under curves.
+//! Precision, recall, and the counts they are made of.
 
-use serde_json::{Value, json};
+use std::fmt::Debug;
+use std::marker::PhantomData;
 
-use super::{Metric, positions, same_shape, weight_at};
-use crate::config::Config;
+use serde::{Deserialize, Serialize};
+
+use super::thresholds::{Counter, Counts, check_class, is_even};
+use super::{Metric, Thresholds, described, mean_of, ratio, same_shape, weight_at};
+use crate::config::{Config, from_config, to_config};
 use crate::error::{Error, Result};
 use crate::float::Float;
 use crate::shape::Shape;
 use crate::tensor::View;
 
-/// Weighted counts at one threshold.
-#[derive(Clone, Copy, Debug, Default)]
-struct Counts {
-    tp: f64,
-    tn: f64,
-    fp: f64,
-    fn_: f64,
+/// Right ones among those predicted positive: `tp / (tp + fp)`. [Keras](https://keras.io/api/metrics/classification_metrics/)
+///
+/// | name | default | meaning |
+/// |---|---|---|
+/// | `thresholds` | 0.5 | what is above is positive; several give a value each |
+/// | `top_k` | none | only the `k` largest of a row are positive |
+/// | `class_id` | none | counts only this column of the last axis |
+///
+/// ```
+/// use oxhorn::metrics::{Metric, MetricExt, Precision};
+/// let mut metric = Precision::default().thresholds([0.2, 0.8]);
+/// metric.update_state(&[[0.0], [1.0], [1.0]], &[[0.5], [0.7], [0.9]])?;
+/// assert_eq!(metric.results(), [2.0 / 3.0, 1.0]);
+/// # Ok::<(), oxhorn::Error>(())
+/// ```
+pub type Precision = ConfusionMetric<kinds::Precision>;
+
+/// Those found among the positive: `tp / (tp + fn)`. [Keras](https://keras.io/api/metrics/classification_metrics/)
+///
+/// | name | default | meaning |
+/// |---|---|---|
+/// | `thresholds` | 0.5 | what is above is positive; several give a value each |
+/// | `top_k` | none | only the `k` largest of a row are positive |
+/// | `class_id` | none | counts only this column of the last axis |
+pub type Recall = ConfusionMetric<kinds::Recall>;
+
+/// Positive and predicted so. [Keras](https://keras.io/api/metrics/classification_metrics/)
+///
+/// ```
+/// use oxhorn::metrics::{Metric, MetricExt, TruePositives};
+/// let mut metric = TruePositives::default().thresholds(0.6);
+/// metric.update_state(&[[0.0], [1.0], [1.0]], &[[0.7], [0.5], [0.9]])?;
+/// assert_eq!(metric.result(), 1.0);
+/// # Ok::<(), oxhorn::Error>(())
+/// ```
+pub type TruePositives = ConfusionMetric<kinds::TruePositives>;
+
+/// Negative and predicted so. [Keras](https://keras.io/api/metrics/classification_metrics/)
+pub type TrueNegatives = ConfusionMetric<kinds::TrueNegatives>;
+
+/// Negative but predicted positive. [Keras](https://keras.io/api/metrics/classification_metrics/)
+pub type FalsePositives = ConfusionMetric<kinds::FalsePositives>;
+
+/// Positive but predicted negative. [Keras](https://keras.io/api/metrics/classification_metrics/)
+pub type FalseNegatives = ConfusionMetric<kinds::FalseNegatives>;
+
+/// What a [`ConfusionMetric`] reports.
+pub trait Kind: Clone + Debug + Send + Sync + 'static {
+    /// Keras's class name.
+    const CLASS: &'static str;
+    /// Name in logs.
+    const NAME: &'static str;
+    /// Whether it knows `top_k` and `class_id`.
+    const SELECTS: bool;
+
+    /// The number, from the counts at one threshold.
+    fn report(counts: Counts) -> f64;
 }
 
-impl Counts {
-    fn add(&mut self, wanted: bool, positive: bool, weight: f64) {
-        let count = match (wanted, positive) {
-            (true, true) => &mut self.tp,
-            (true, false) => &mut self.fn_,
-            (false, true) => &mut self.fp,
-            (false, false) => &mut self.tn,
-        };
-        *count += weight;
+/// The kinds of [`ConfusionMetric`].
+pub mod kinds {
+    use super::{Counts, Kind, ratio};
+
+    macro_rules! kinds {
+        ($($kind:ident, $name:literal, $selects:literal, $report:expr;)+) => {$(
+            #[doc = concat!("Of [`", stringify!($kind), "`](super::", stringify!($kind), ").")]
+            #[derive(Clone, Copy, Debug)]
+            pub struct $kind;
+
+            impl Kind for $kind {
+                const CLASS: &'static str = stringify!($kind);
+                const NAME: &'static str = $name;
+                const SELECTS: bool = $selects;
+
+                fn report(counts: Counts) -> f64 {
+                    let report: fn(Counts) -> f64 = $report;
+                    report(counts)
+                }
+            }
+        )+};
+    }
+
+    kinds! {
+        Precision, "precision", true, |c| ratio(c.tp, c.tp + c.fp);
+        Recall, "recall", true, |c| ratio(c.tp, c.tp + c.fn_);
+        TruePositives, "true_positives", false, |c| c.tp;
+        TrueNegatives, "true_negatives", false, |c| c.tn;
+        FalsePositives, "false_positives", false, |c| c.fp;
+        FalseNegatives, "false_negatives", false, |c| c.fn_;
     }
 }
 
-/// 0 where nothing can be divided.
-fn ratio(a: f64, b: f64) -> f64 {
-    if b == 0.0 { 0.0 } else { a / b }
-}
-
-/// Which number of the counts is reported.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Report {
-    Precision,
-    Recall,
-    TruePositives,
-    TrueNegatives,
-    FalsePositives,
-    FalseNegatives,
-}
-
-/// A number from the confusion counts at one threshold; see [`Precision`], [`Recall`], [`TruePositives`] and the like.
-///
-/// ```
-/// use oxhorn::{metrics::{Metric, Precision}, tensor::View};
-/// let mut metric = Precision::default();
-/// let view = |data| View { data, shape: &[1], batch: 4 };
-/// metric.update(view(&[0.0, 1.0, 1.0, 1.0]), view(&[1.0, 0.0, 1.0, 1.0]), None);
-/// assert_eq!(metric.result(), 2.0 / 3.0);
-/// ```
+/// A number from the weighted counts of right and wrong at thresholds.
 #[derive(Clone, Debug)]
-pub struct ConfusionCount {
-    report: Report,
+pub struct ConfusionMetric<K> {
     name: String,
-    threshold: Float,
-    class_id: Option<usize>,
-    counts: Counts,
+    arguments: Arguments,
+    counter: Option<Counter>,
+    kind: PhantomData<K>,
 }
 
-macro_rules! counts {
-    ($($(#[$doc:meta])* $name:ident = $report:expr, $stem:literal;)+) => {$(
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug)]
-        pub struct $name;
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Arguments {
+    thresholds: Thresholds,
+    top_k: Option<usize>,
+    class_id: Option<usize>,
+}
 
-        impl $name {
-            #[doc = concat!("At this threshold, named `", $stem, "`.")]
-            #[allow(clippy::new_ret_no_self)] // the family is one type
-            pub fn new(threshold: Float) -> ConfusionCount {
-                ConfusionCount { report: $report, name: $stem.into(), threshold, class_id: None, counts: Counts::default() }
+impl<K: Kind> Default for ConfusionMetric<K> {
+    fn default() -> Self {
+        ConfusionMetric {
+            name: K::NAME.into(),
+            arguments: Arguments::default(),
+            counter: None,
+            kind: PhantomData,
+        }
+    }
+}
+
+impl<K: Kind> ConfusionMetric<K> {
+    /// Name in logs and history.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// What is above is positive; several give a value each.
+    pub fn thresholds(mut self, thresholds: impl Into<Thresholds>) -> Self {
+        self.arguments.thresholds = thresholds.into();
+        self
+    }
+
+    /// What is above counts as positive when nothing else is said.
+    fn default_threshold(&self) -> f64 {
+        // With `top_k` the others are put at -1e10, and everything else is positive.
+        if self.arguments.top_k.is_some() {
+            NOWHERE.into()
+        } else {
+            0.5
+        }
+    }
+
+    pub(super) fn read(name: Option<&str>, config: &Config) -> Result<Self> {
+        let arguments = from_config(K::CLASS, config)?;
+        if !K::SELECTS
+            && let Some(key) = config.keys().find(|k| *k != "thresholds")
+        {
+            return Err(Error::Config {
+                path: K::CLASS.into(),
+                problem: format!("unknown argument `{key}`"),
+            });
+        }
+        let metric = ConfusionMetric {
+            arguments,
+            ..ConfusionMetric::default()
+        };
+        Ok(match name {
+            Some(name) => metric.name(name),
+            None => metric,
+        })
+    }
+}
+
+macro_rules! selecting {
+    ($($kind:ident)+) => {$(
+        impl ConfusionMetric<kinds::$kind> {
+            /// Only the `k` largest of a row are positive.
+            pub fn top_k(mut self, k: usize) -> Self {
+                self.arguments.top_k = Some(k);
+                self
             }
 
-            /// At Keras's threshold, 0.5.
-            #[allow(clippy::should_implement_trait)] // gives the general form
-            pub fn default() -> ConfusionCount {
-                $name::new(0.5)
+            /// Counts only this column of the last axis.
+            pub fn class_id(mut self, class: usize) -> Self {
+                self.arguments.class_id = Some(class);
+                self
             }
         }
     )+};
 }
 
-counts! {
-    /// Right ones among those predicted positive: `tp / (tp + fp)`.
-    Precision = Report::Precision, "precision";
-    /// Those found among the positive: `tp / (tp + fn)`.
-    Recall = Report::Recall, "recall";
-    /// Positive and predicted so.
-    TruePositives = Report::TruePositives, "true_positives";
-    /// Negative and predicted so.
-    TrueNegatives = Report::TrueNegatives, "true_negatives";
-    /// Negative but predicted positive.
-    FalsePositives = Report::FalsePositives, "false_positives";
-    /// Positive but predicted negative.
-    FalseNegatives = Report::FalseNegatives, "false_negatives";
+selecting!(Precision Recall);
+
+/// Where Keras puts predictions that are not among the `k` largest: below every threshold.
+const NOWHERE: f32 = -1e10;
+
+/// Whether prediction `j` of a row is among its `k` largest; of equal ones the first go first.
+fn among_largest(p: &[Float], j: usize, k: usize) -> bool {
+    let before = |(i, v): (usize, &Float)| *v > p[j] || (*v == p[j] && i < j);
+    p.iter().enumerate().filter(|&pair| before(pair)).count() < k
 }
 
-impl ConfusionCount {
-    /// Counts only this class (column of the last axis).
-    pub fn class_id(mut self, class: usize) -> Self {
-        self.class_id = Some(class);
-        self
-    }
-
-    /// Under another name.
-    pub fn named(mut self, name: impl Into<String>) -> Self {
-        self.name = name.into();
-        self
-    }
-}
-
-impl Metric for ConfusionCount {
+impl<K: Kind> Metric for ConfusionMetric<K> {
     fn class_name(&self) -> &'static str {
-        match self.report {
-            Report::Precision => "Precision",
-            Report::Recall => "Recall",
-            Report::TruePositives => "TruePositives",
-            Report::TrueNegatives => "TrueNegatives",
-            Report::FalsePositives => "FalsePositives",
-            Report::FalseNegatives => "FalseNegatives",
-        }
+        K::CLASS
     }
 
     fn config(&self) -> Config {
-        let mut config = Config::new();
-        config.insert("name".into(), Value::from(self.name.clone()));
-        config.insert("thresholds".into(), json!(self.threshold));
-        if matches!(self.report, Report::Precision | Report::Recall) {
-            config.insert("class_id".into(), json!(self.class_id));
-        }
-        config
+        let mut own = to_config(&self.arguments);
+        own.retain(|key, _| K::SELECTS || key == "thresholds");
+        described(&self.name, "float32", own)
     }
 
     fn name(&self) -> String {
@@ -142,343 +222,125 @@ impl Metric for ConfusionCount {
     }
 
     fn check(&self, y_true: &Shape, y_pred: &Shape) -> Result<()> {
-        if !(0.0..=1.0).contains(&self.threshold) {
-            return Err(Error::arg(
-                "thresholds",
-                "a number in [0, 1]",
-                self.threshold,
-            ));
-        }
-        if let (Some(class), Some(classes)) = (self.class_id, y_pred.last())
-            && class >= classes
-        {
-            return Err(Error::arg(
-                "class_id",
-                format!("less than the {classes} classes"),
-                class,
-            ));
+        self.arguments.thresholds.check()?;
+        check_class(self.arguments.class_id, y_pred)?;
+        match (self.arguments.top_k, y_pred.last()) {
+            (Some(0), _) => return Err(Error::arg("top_k", "a positive number", 0)),
+            (Some(k), Some(classes)) if k > classes => {
+                return Err(Error::arg(
+                    "top_k",
+                    format!("at most the {classes} classes"),
+                    k,
+                ));
+            }
+            _ => {}
         }
         same_shape(y_true, y_pred)
     }
 
     fn reset(&mut self) {
-        self.counts = Counts::default();
+        self.counter = None;
     }
 
     fn update(&mut self, y_true: View<'_>, y_pred: View<'_>, weight: Option<&[Float]>) {
-        let (cols, rows) = (y_pred.cols(), positions(y_pred));
-        for (r, (t, p)) in y_true
+        let default = self.default_threshold();
+        let Arguments {
+            thresholds,
+            top_k,
+            class_id,
+        } = &self.arguments;
+        let counter = self.counter.get_or_insert_with(|| {
+            let list = thresholds.list(default);
+            Counter::new(&list, is_even(&list))
+        });
+        let (cols, rows) = (y_pred.cols(), y_pred.rows());
+        let columns = match class_id {
+            Some(class) => *class..*class + 1,
+            None => 0..cols,
+        };
+        let pairs = y_true
             .data
             .chunks_exact(cols)
-            .zip(y_pred.data.chunks_exact(cols))
-            .enumerate()
-        {
+            .zip(y_pred.data.chunks_exact(cols));
+        for (r, (t, p)) in pairs.enumerate() {
             let weight = weight_at(weight, r, y_pred.batch, rows);
-            for (j, (t, p)) in t.iter().zip(p).enumerate() {
-                if self.class_id.is_none_or(|c| c == j) {
-                    self.counts.add(*t != 0.0, *p > self.threshold, weight);
-                }
+            for j in columns.clone() {
+                let left = top_k.is_none_or(|k| among_largest(p, j, k));
+                let p = if left { p[j] } else { Float::from(NOWHERE) };
+                counter.add(t[j] != 0.0, p, weight);
             }
         }
     }
 
     fn result(&self) -> f64 {
-        let Counts { tp, tn, fp, fn_ } = self.counts;
-        match self.report {
-            Report::Precision => ratio(tp, tp + fp),
-            Report::Recall => ratio(tp, tp + fn_),
-            Report::TruePositives => tp,
-            Report::TrueNegatives => tn,
-            Report::FalsePositives => fp,
-            Report::FalseNegatives => fn_,
+        match &self.counter {
+            None => 0.0,
+            Some(counter) => mean_of(counter.ascending().map(K::report)),
+        }
+    }
+
+    fn results(&self) -> Vec<f64> {
+        match &self.counter {
+            None => match self.arguments.thresholds.list(0.5).len() {
+                1 => Vec::new(),
+                n => vec![0.0; n],
+            },
+            // Asked after every batch: nothing is allocated for the usual single threshold.
+            Some(counter) if counter.is_single() => Vec::new(),
+            Some(counter) => counter.in_order().into_iter().map(K::report).collect(),
         }
     }
 
     fn fresh(&self) -> Box<dyn Metric> {
-        Box::new(ConfusionCount {
-            counts: Counts::default(),
+        Box::new(ConfusionMetric {
+            counter: None,
             ..self.clone()
         })
     }
-}
-
-/// Which curve an area is under.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Curve {
-    /// True positive rate over false positive rate.
-    Roc,
-    /// Precision over recall.
-    Pr,
-}
-
-/// Area under the ROC or precision-recall curve, from counts at evenly spaced thresholds.
-/// [Keras](https://keras.io/api/metrics/classification_metrics/)
-///
-/// | name | default | meaning |
-/// |---|---|---|
-/// | `num_thresholds` | 200 | more are more exact |
-/// | `curve` | ROC | [`Curve`] |
-/// | `from_logits` | false | predictions are logits |
-///
-/// ```
-/// use oxhorn::{metrics::{Auc, Metric}, tensor::View};
-/// let mut metric = Auc::default();
-/// let view = |data| View { data, shape: &[1], batch: 4 };
-/// metric.update(view(&[0.0, 0.0, 1.0, 1.0]), view(&[0.0, 0.5, 0.3, 0.9]), None);
-/// assert!((metric.result() - 0.75).abs() < 1e-7);
-/// ```
-#[derive(Clone, Debug)]
-pub struct Auc {
-    name: String,
-    num_thresholds: usize,
-    curve: Curve,
-    from_logits: bool,
-    /// Weight of the positive and negative targets whose prediction lies above exactly `i` thresholds.
-    buckets: Vec<[f64; 2]>,
-}
-
-/// Keras's spelling of [`Auc`].
-pub use Auc as AUC;
-
-impl Default for Auc {
-    fn default() -> Self {
-        Auc {
-            name: "auc".into(),
-            num_thresholds: 200,
-            curve: Curve::Roc,
-            from_logits: false,
-            buckets: vec![[0.0; 2]; 201],
-        }
-    }
-}
-
-impl Auc {
-    /// So many thresholds, two at least.
-    pub fn num_thresholds(mut self, n: usize) -> Self {
-        self.num_thresholds = n;
-        self.buckets = vec![[0.0; 2]; n + 1];
-        self
-    }
-
-    /// Under this curve.
-    pub fn curve(mut self, curve: Curve) -> Self {
-        self.curve = curve;
-        self
-    }
-
-    /// Predictions are logits.
-    pub fn from_logits(mut self, yes: bool) -> Self {
-        self.from_logits = yes;
-        self
-    }
-
-    /// Under another name.
-    pub fn named(mut self, name: impl Into<String>) -> Self {
-        self.name = name.into();
-        self
-    }
-
-    /// Threshold number `i`: evenly in (0, 1), the outer ones a little outside.
-    fn threshold(&self, i: usize) -> Float {
-        let last = self.num_thresholds - 1;
-        match i {
-            0 => -1e-7,
-            i if i == last => 1.0 + 1e-7,
-            i => (i as f64 / last as f64) as Float,
-        }
-    }
-
-    /// How many thresholds the prediction is above.
-    fn bucket(&self, p: Float) -> usize {
-        if p.is_nan() {
-            return 0;
-        }
-        let mut i =
-            ((p * (self.num_thresholds - 1) as Float).max(0.0) as usize).min(self.num_thresholds);
-        while i < self.num_thresholds && p > self.threshold(i) {
-            i += 1;
-        }
-        while i > 0 && p <= self.threshold(i - 1) {
-            i -= 1;
-        }
-        i
-    }
-
-    /// Counts at every threshold, from the lowest.
-    fn counts(&self) -> impl Iterator<Item = Counts> {
-        let total = self
-            .buckets
-            .iter()
-            .fold([0.0; 2], |t, b| [t[0] + b[0], t[1] + b[1]]);
-        self.buckets[..self.num_thresholds]
-            .iter()
-            .scan([0.0; 2], move |below, bucket| {
-                *below = [below[0] + bucket[0], below[1] + bucket[1]];
-                Some(Counts {
-                    fn_: below[0],
-                    tn: below[1],
-                    tp: total[0] - below[0],
-                    fp: total[1] - below[1],
-                })
-            })
-    }
-}
-
-impl Metric for Auc {
-    fn class_name(&self) -> &'static str {
-        "AUC"
-    }
-
-    fn config(&self) -> Config {
-        let curve = if self.curve == Curve::Roc {
-            "ROC"
-        } else {
-            "PR"
-        };
-        let Value::Object(config) = json!({"name": self.name, "num_thresholds": self.num_thresholds, "curve": curve,
-            "summation_method": "interpolation", "multi_label": false, "num_labels": null, "label_weights": null, "from_logits": self.from_logits})
-        else {
-            unreachable!("an object literal")
-        };
-        config
-    }
-
-    fn name(&self) -> String {
-        self.name.clone()
-    }
-
-    fn check(&self, y_true: &Shape, y_pred: &Shape) -> Result<()> {
-        if self.num_thresholds < 2 {
-            return Err(Error::arg(
-                "num_thresholds",
-                "two at least",
-                self.num_thresholds,
-            ));
-        }
-        same_shape(y_true, y_pred)
-    }
-
-    fn reset(&mut self) {
-        self.buckets.fill([0.0; 2]);
-    }
-
-    fn update(&mut self, y_true: View<'_>, y_pred: View<'_>, weight: Option<&[Float]>) {
-        let (cols, rows) = (y_pred.cols(), positions(y_pred));
-        for (r, (t, p)) in y_true
-            .data
-            .chunks_exact(cols)
-            .zip(y_pred.data.chunks_exact(cols))
-            .enumerate()
-        {
-            let weight = weight_at(weight, r, y_pred.batch, rows);
-            for (t, p) in t.iter().zip(p) {
-                let p = if self.from_logits {
-                    1.0 / (1.0 + (-p).exp())
-                } else {
-                    *p
-                };
-                let bucket = self.bucket(p);
-                self.buckets[bucket][usize::from(*t == 0.0)] += weight;
-            }
-        }
-    }
-
-    fn result(&self) -> f64 {
-        let point = |c: Counts| (ratio(c.fp, c.fp + c.tn), ratio(c.tp, c.tp + c.fn_));
-        let piece = |(a, b): (Counts, Counts)| match self.curve {
-            Curve::Pr => pr_piece(a, b),
-            Curve::Roc => {
-                let ((x0, y0), (x1, y1)) = (point(a), point(b));
-                (x0 - x1) * (y0 + y1) / 2.0
-            }
-        };
-        self.counts().zip(self.counts().skip(1)).map(piece).sum()
-    }
-
-    fn fresh(&self) -> Box<dyn Metric> {
-        Box::new(Auc {
-            buckets: vec![[0.0; 2]; self.num_thresholds + 1],
-            ..self.clone()
-        })
-    }
-}
-
-/// Area under the precision-recall curve between two thresholds, with the counts (not the ratios) interpolated
-/// (Davis & Goadrich, 2006).
-fn pr_piece(a: Counts, b: Counts) -> f64 {
-    let (dtp, dp) = (a.tp - b.tp, (a.tp + a.fp) - (b.tp + b.fp));
-    let slope = ratio(dtp, dp.max(0.0));
-    let intercept = b.tp - slope * (b.tp + b.fp);
-    let (pa, pb) = (a.tp + a.fp, b.tp + b.fp);
-    let safe = if pa > 0.0 && pb > 0.0 {
-        ratio(pa, pb.max(0.0))
-    } else {
-        1.0
-    };
-    ratio(
-        slope * (dtp + intercept * safe.ln()),
-        (b.tp + b.fn_).max(0.0),
-    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn view(data: &[Float]) -> View<'_> {
-        View {
-            data,
-            shape: &[1],
-            batch: data.len(),
-        }
-    }
+    use crate::metrics::MetricExt;
 
     #[test]
     fn weights_and_batches_add_up() {
-        let (t, p) = ([0.0, 1.0, 1.0, 1.0], [1.0, 0.0, 1.0, 0.7]);
         let mut recall = Recall::default();
-        recall.update(view(&t[..2]), view(&p[..2]), Some(&[1.0, 3.0]));
-        recall.update(view(&t[2..]), view(&p[2..]), None);
+        recall
+            .update_weighted(&[[0.0], [1.0]], &[[1.0], [0.0]], Some(&[1.0, 3.0]))
+            .unwrap();
+        recall
+            .update_state(&[[1.0], [1.0]], &[[1.0], [0.7]])
+            .unwrap();
         assert_eq!(recall.result(), 2.0 / 5.0);
-        let mut wrong = FalsePositives::default();
-        wrong.update(view(&t), view(&p), None);
-        assert_eq!(wrong.result(), 1.0);
-        assert!(
-            Precision::default()
-                .class_id(3)
-                .check(&[2].into(), &[2].into())
-                .is_err()
-        );
+        recall.reset();
+        assert_eq!(recall.result(), 0.0);
     }
 
     #[test]
-    fn areas_are_keras_s() {
-        // keras.metrics.AUC(num_thresholds=3): 0.75 on this, the example of its documentation.
-        let mut auc = Auc::default().num_thresholds(3);
-        auc.update(
-            view(&[0.0, 0.0, 1.0, 1.0]),
-            view(&[0.0, 0.5, 0.3, 0.9]),
-            None,
+    fn the_largest_and_one_class() {
+        let (t, p) = (
+            [[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]],
+            [[0.1, 0.05, 0.02], [0.6, 0.9, 0.7]],
         );
-        assert!((auc.result() - 0.75).abs() < 1e-7);
-        auc.reset();
-        auc.update(
-            view(&[0.0, 0.0, 1.0, 1.0]),
-            view(&[0.0, 0.5, 0.3, 0.9]),
-            Some(&[1.0, 0.0, 0.0, 1.0]),
-        );
-        assert!((auc.result() - 1.0).abs() < 1e-7);
-    }
-
-    #[test]
-    fn buckets_are_the_count_of_thresholds_below() {
-        let auc = Auc::default().num_thresholds(7);
-        for p in [-1.0, 0.0, 0.1, 1.0 / 6.0, 0.5, 0.9999, 1.0, 2.0] {
-            assert_eq!(
-                auc.bucket(p),
-                (0..7).filter(|&i| p > auc.threshold(i)).count(),
-                "{p}"
-            );
+        let value = |mut metric: Precision| {
+            metric.update_state(&t, &p).unwrap();
+            metric.result()
+        };
+        // The largest are right and wrong; what they are does not matter.
+        assert_eq!(value(Precision::default().top_k(1)), 0.5);
+        assert_eq!(value(Precision::default().top_k(2).class_id(2)), 1.0);
+        assert_eq!(value(Precision::default().class_id(0)), 0.0);
+        assert!(among_largest(&[1.0, 1.0, 0.0], 0, 1) && !among_largest(&[1.0, 1.0, 0.0], 1, 1));
+        for bad in [
+            Precision::default().class_id(3),
+            Precision::default().top_k(4),
+            Precision::default().top_k(0),
+            Precision::default().thresholds(1.5),
+            Precision::default().thresholds([]),
+        ] {
+            assert!(bad.check(&[3].into(), &[3].into()).is_err());
         }
     }
 }

@@ -1,10 +1,12 @@
 //! F-scores: the weighted harmonic mean of precision and recall of each class.
+//!
+//! With `e = 1e-7`, `precision = tp / (tp + fp + e)`, `recall = tp / (tp + fn + e)` and
+//! `F = (1 + beta^2) precision recall / (beta^2 precision + recall + e)`.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 
-use super::{Metric, positions, same_shape, weight_at};
-use crate::config::Config;
+use super::{Metric, described, mean_of, same_shape, weight_at};
+use crate::config::{Config, from_config, to_config};
 use crate::error::{Error, Result};
 use crate::float::Float;
 use crate::shape::Shape;
@@ -22,31 +24,69 @@ pub enum Average {
     Weighted,
 }
 
-/// `(1 + beta^2) precision recall / (beta^2 precision + recall)`. [Keras](https://keras.io/api/metrics/classification_metrics/)
+/// `(1 + beta^2) precision recall / (beta^2 precision + recall)`, one score a class.
+/// [Keras](https://keras.io/api/metrics/classification_metrics/)
 ///
 /// Targets and predictions `(batch, classes)`. Without a threshold, the largest prediction of a row is its class.
 ///
+/// | name | default | meaning |
+/// |---|---|---|
+/// | `average` | none | how the scores become one; without, one value a class |
+/// | `beta` | 1 | weight of recall against precision |
+/// | `threshold` | none | what a prediction must exceed to be positive |
+///
 /// ```
-/// use oxhorn::{metrics::{F1Score, Metric}, tensor::View};
-/// let mut metric = F1Score::default().threshold(0.5);
-/// let view = |data| View { data, shape: &[1], batch: 4 };
-/// metric.update(view(&[1.0, 1.0, 0.0, 0.0]), view(&[0.9, 0.2, 0.8, 0.4]), None);
-/// assert_eq!(metric.result(), 0.5);
+/// use oxhorn::metrics::{FBetaScore, Metric, MetricExt};
+/// let mut metric = FBetaScore::default().beta(2.0).threshold(0.5);
+/// metric.update_state(&[[1.0], [1.0], [0.0], [0.0]], &[[0.9], [0.2], [0.8], [0.4]])?;
+/// assert!((metric.result() - 0.5).abs() < 1e-6);
+/// # Ok::<(), oxhorn::Error>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct FBetaScore {
-    class: &'static str,
+    score: Score,
+}
+
+/// [`FBetaScore`] with `beta` 1. [Keras](https://keras.io/api/metrics/classification_metrics/)
+///
+/// ```
+/// use oxhorn::metrics::{Average, F1Score, Metric, MetricExt};
+/// let mut metric = F1Score::default().average(Average::Micro);
+/// metric.update_state(&[[1.0, 0.0], [0.0, 1.0]], &[[0.9, 0.1], [0.8, 0.2]])?;
+/// assert!((metric.result() - 0.5).abs() < 1e-6);
+/// # Ok::<(), oxhorn::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct F1Score {
+    score: Score,
+}
+
+#[derive(Clone, Debug)]
+struct Score {
     name: String,
-    beta: f64,
-    average: Option<Average>,
-    threshold: Option<Float>,
+    arguments: Arguments,
     counts: Vec<Counts>,
 }
 
-/// [`FBetaScore`] with `beta` 1.
-#[derive(Clone, Copy, Debug)]
-pub struct F1Score;
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Arguments {
+    average: Option<Average>,
+    beta: f64,
+    threshold: Option<f64>,
+}
 
+impl Default for Arguments {
+    fn default() -> Self {
+        Arguments {
+            average: None,
+            beta: 1.0,
+            threshold: None,
+        }
+    }
+}
+
+/// Weights of what is predicted and wanted, of one class.
 #[derive(Clone, Copy, Debug, Default)]
 struct Counts {
     both: f64,
@@ -54,114 +94,47 @@ struct Counts {
     wanted: f64,
 }
 
-impl F1Score {
-    /// One score a class; [`result`](Metric::result) is their mean.
-    #[allow(clippy::should_implement_trait)] // gives the general form
-    pub fn default() -> FBetaScore {
-        FBetaScore {
-            class: "F1Score",
-            name: "f1_score".into(),
-            ..FBetaScore::new(1.0)
-        }
-    }
-}
-
-impl FBetaScore {
-    /// With this weight of recall against precision.
-    pub fn new(beta: f64) -> Self {
-        FBetaScore {
-            class: "FBetaScore",
-            name: "fbeta_score".into(),
-            beta,
-            average: None,
-            threshold: None,
+impl Score {
+    fn new(name: &str, arguments: Arguments) -> Self {
+        Score {
+            name: name.into(),
+            arguments,
             counts: Vec::new(),
         }
     }
 
-    /// How the scores of the classes become one.
-    pub fn average(mut self, average: Average) -> Self {
-        self.average = Some(average);
-        self
-    }
-
-    /// What a prediction must exceed to count as positive. With one output and no threshold, every row would be positive.
-    pub fn threshold(mut self, threshold: Float) -> Self {
-        self.threshold = Some(threshold);
-        self
-    }
-
-    /// Under another name.
-    pub fn named(mut self, name: impl Into<String>) -> Self {
-        self.name = name.into();
-        self
-    }
-
-    fn score(&self, c: &Counts) -> f64 {
-        let b2 = self.beta * self.beta;
-        let denominator = b2 * c.wanted + c.predicted;
-        if denominator == 0.0 {
-            0.0
-        } else {
-            (1.0 + b2) * c.both / denominator
-        }
-    }
-}
-
-impl Metric for FBetaScore {
-    fn class_name(&self) -> &'static str {
-        self.class
-    }
-
-    fn config(&self) -> Config {
-        let mut config = Config::new();
-        config.insert("name".into(), Value::from(self.name.clone()));
-        config.insert("average".into(), json!(self.average));
-        config.insert("threshold".into(), json!(self.threshold));
-        if self.class == "FBetaScore" {
-            config.insert("beta".into(), json!(self.beta));
-        }
-        config
-    }
-
-    fn name(&self) -> String {
-        self.name.clone()
-    }
-
     fn check(&self, y_true: &Shape, y_pred: &Shape) -> Result<()> {
-        if !(self.beta > 0.0 && self.beta.is_finite()) {
-            return Err(Error::arg("beta", "a positive number", self.beta));
+        let Arguments {
+            beta, threshold, ..
+        } = self.arguments;
+        if !(beta > 0.0 && beta.is_finite()) {
+            return Err(Error::arg("beta", "a positive number", beta));
         }
-        if y_pred.last() == Some(1) && self.threshold.is_none() {
-            return Err(Error::arg(
-                "threshold",
-                "a number, because with one output the largest prediction is always the same",
-                "none",
-            ));
+        if let Some(t) = threshold.filter(|t| !(*t > 0.0 && *t <= 1.0)) {
+            return Err(Error::arg("threshold", "a number above 0, at most 1", t));
+        }
+        if y_pred.rank() != 1 {
+            return Err(Error::shape("outputs (batch, classes)", y_pred));
         }
         same_shape(y_true, y_pred)
     }
 
-    fn reset(&mut self) {
-        self.counts.fill(Counts::default());
-    }
-
     fn update(&mut self, y_true: View<'_>, y_pred: View<'_>, weight: Option<&[Float]>) {
-        let (cols, count) = (y_pred.cols(), positions(y_pred));
+        let (cols, rows) = (y_pred.cols(), y_pred.rows());
+        let threshold = self.arguments.threshold.map(|t| t as Float);
         self.counts.resize(cols, Counts::default());
-        for (r, (t, p)) in y_true
+        let pairs = y_true
             .data
             .chunks_exact(cols)
-            .zip(y_pred.data.chunks_exact(cols))
-            .enumerate()
-        {
-            let weight = weight_at(weight, r, y_pred.batch, count);
+            .zip(y_pred.data.chunks_exact(cols));
+        for (r, (t, p)) in pairs.enumerate() {
+            let weight = weight_at(weight, r, y_pred.batch, rows);
             let largest = p.iter().copied().fold(Float::NEG_INFINITY, Float::max);
             for ((t, p), c) in t.iter().zip(p).zip(&mut self.counts) {
-                let positive = match self.threshold {
+                let positive = match threshold {
                     Some(threshold) => *p > threshold,
                     // Keras: the largest, and never a (near) zero.
-                    None => *p == largest && p.abs() > 1e-9,
+                    None => *p >= largest && p.abs() > 1e-9,
                 };
                 let (positive, wanted) = (f64::from(u8::from(positive)), f64::from(*t));
                 c.both += weight * positive * wanted;
@@ -171,12 +144,20 @@ impl Metric for FBetaScore {
         }
     }
 
+    fn of(&self, c: &Counts) -> f64 {
+        const EPSILON: f64 = 1e-7;
+        let precision = c.both / (c.predicted + EPSILON);
+        let recall = c.both / (c.wanted + EPSILON);
+        let squared = self.arguments.beta * self.arguments.beta;
+        (1.0 + squared) * precision * recall / (squared * precision + recall + EPSILON)
+    }
+
     fn result(&self) -> f64 {
-        let n = self.counts.len().max(1) as f64;
-        match self.average {
+        let scores = self.counts.iter().map(|c| self.of(c));
+        match self.arguments.average {
             Some(Average::Micro) => {
                 let sum = |f: fn(&Counts) -> f64| self.counts.iter().map(f).sum();
-                self.score(&Counts {
+                self.of(&Counts {
                     both: sum(|c| c.both),
                     predicted: sum(|c| c.predicted),
                     wanted: sum(|c| c.wanted),
@@ -184,27 +165,152 @@ impl Metric for FBetaScore {
             }
             Some(Average::Weighted) => {
                 let total: f64 = self.counts.iter().map(|c| c.wanted).sum();
-                let sum: f64 = self.counts.iter().map(|c| c.wanted * self.score(c)).sum();
-                if total == 0.0 { 0.0 } else { sum / total }
+                let pairs = self.counts.iter().zip(scores);
+                pairs.map(|(c, s)| c.wanted * s).sum::<f64>() / (total + 1e-7)
             }
-            Some(Average::Macro) | None => {
-                self.counts.iter().map(|c| self.score(c)).sum::<f64>() / n
-            }
+            Some(Average::Macro) | None => mean_of(scores),
         }
     }
 
     fn results(&self) -> Vec<f64> {
-        if self.average.is_none() {
-            self.counts.iter().map(|c| self.score(c)).collect()
+        if self.arguments.average.is_none() {
+            self.counts.iter().map(|c| self.of(c)).collect()
         } else {
             Vec::new()
         }
     }
+}
 
-    fn fresh(&self) -> Box<dyn Metric> {
-        Box::new(FBetaScore {
-            counts: Vec::new(),
-            ..self.clone()
-        })
+macro_rules! f_scores {
+    ($($metric:ident = $class:literal, $name:literal;)+) => {$(
+        impl Default for $metric {
+            fn default() -> Self {
+                $metric {
+                    score: Score::new($name, Arguments::default()),
+                }
+            }
+        }
+
+        impl $metric {
+            /// Name in logs and history.
+            pub fn name(mut self, name: impl Into<String>) -> Self {
+                self.score.name = name.into();
+                self
+            }
+
+            /// How the scores of the classes become one.
+            pub fn average(mut self, average: Average) -> Self {
+                self.score.arguments.average = Some(average);
+                self
+            }
+
+            /// What a prediction must exceed to be positive. Without it the largest of a row is.
+            pub fn threshold(mut self, threshold: f64) -> Self {
+                self.score.arguments.threshold = Some(threshold);
+                self
+            }
+
+            pub(super) fn read(name: Option<&str>, config: &Config) -> Result<Self> {
+                if $class == "F1Score" && config.contains_key("beta") {
+                    return Err(Error::Config {
+                        path: $class.into(),
+                        problem: "unknown argument `beta`".into(),
+                    });
+                }
+                Ok($metric {
+                    score: Score::new(name.unwrap_or($name), from_config($class, config)?),
+                })
+            }
+        }
+
+        impl Metric for $metric {
+            fn class_name(&self) -> &'static str {
+                $class
+            }
+
+            fn config(&self) -> Config {
+                let mut own = to_config(&self.score.arguments);
+                if $class == "F1Score" {
+                    own.shift_remove("beta");
+                }
+                described(&self.score.name, "float32", own)
+            }
+
+            fn name(&self) -> String {
+                self.score.name.clone()
+            }
+
+            fn check(&self, y_true: &Shape, y_pred: &Shape) -> Result<()> {
+                self.score.check(y_true, y_pred)
+            }
+
+            fn reset(&mut self) {
+                self.score.counts.fill(Counts::default());
+            }
+
+            fn update(&mut self, y_true: View<'_>, y_pred: View<'_>, weight: Option<&[Float]>) {
+                self.score.update(y_true, y_pred, weight);
+            }
+
+            fn result(&self) -> f64 {
+                self.score.result()
+            }
+
+            fn results(&self) -> Vec<f64> {
+                self.score.results()
+            }
+
+            fn fresh(&self) -> Box<dyn Metric> {
+                Box::new($metric {
+                    score: Score::new(&self.score.name, self.score.arguments.clone()),
+                })
+            }
+        }
+    )+};
+}
+
+f_scores! {
+    FBetaScore = "FBetaScore", "fbeta_score";
+    F1Score = "F1Score", "f1_score";
+}
+
+impl FBetaScore {
+    /// Weight of recall against precision.
+    pub fn beta(mut self, beta: f64) -> Self {
+        self.score.arguments.beta = beta;
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::MetricExt;
+
+    #[test]
+    fn averages() {
+        let t = [[1, 0, 0], [0, 1, 0], [0, 1, 0]];
+        let p = [[0.6, 0.3, 0.1], [0.7, 0.2, 0.1], [0.1, 0.8, 0.1]];
+        let value = |average: Option<Average>| {
+            let mut metric = F1Score::default();
+            metric.score.arguments.average = average;
+            metric.update_state(&t, &p).unwrap();
+            (metric.result(), metric.results())
+        };
+        let two_thirds = 2.0 / 3.0;
+        let (mean, each) = value(None);
+        assert!((mean - 2.0 * two_thirds / 3.0).abs() < 1e-6 && each.len() == 3);
+        assert!((each[0] - two_thirds).abs() < 1e-6 && each[2] == 0.0);
+        assert!((value(Some(Average::Macro)).0 - mean).abs() < 1e-12);
+        assert!((value(Some(Average::Micro)).0 - two_thirds).abs() < 1e-6);
+        assert!((value(Some(Average::Weighted)).0 - two_thirds).abs() < 1e-6);
+        assert!(value(Some(Average::Micro)).1.is_empty());
+        let f2 = FBetaScore::default().beta(0.0);
+        assert!(f2.check(&[3].into(), &[3].into()).is_err());
+        assert!(
+            F1Score::default()
+                .check(&[2, 3].into(), &[2, 3].into())
+                .is_err()
+        );
     }
 }

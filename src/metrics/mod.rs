@@ -1,30 +1,65 @@
-//! Metrics: [`Metric`] and Keras's metrics.
+//! Metrics: [`Metric`] and Keras's metrics, one family a file.
+//!
+//! Most are the mean of a function of target and prediction: [`MeanMetric`]. The names are Keras's, so some are those of losses
+//! too: `metrics::MeanSquaredError` is the metric.
 
 mod accuracy;
+mod auc;
 mod confusion;
+mod correlation;
 mod f_score;
-mod regression;
+mod iou;
+mod mean_metric;
+mod of_losses;
+mod operating_points;
+mod r2_score;
+mod reduction;
+mod table;
+#[cfg(test)]
+mod tests;
+mod thresholds;
+mod wrapper;
 
 pub use accuracy::{
-    Accuracy, AccuracyMetric, BinaryAccuracy, CategoricalAccuracy, ExactAccuracy,
-    SparseCategoricalAccuracy, SparseTopKCategoricalAccuracy, TopKCategoricalAccuracy,
+    Accuracy, BinaryAccuracy, CategoricalAccuracy, ExactAccuracy, SparseCategoricalAccuracy,
+    SparseTopKCategoricalAccuracy, TopKCategoricalAccuracy,
 };
+pub use auc::{AUC, Auc, Curve, Summation};
 pub use confusion::{
-    AUC, Auc, ConfusionCount, Curve, FalseNegatives, FalsePositives, Precision, Recall,
-    TrueNegatives, TruePositives,
+    ConfusionMetric, FalseNegatives, FalsePositives, Precision, Recall, TrueNegatives,
+    TruePositives,
 };
+pub use correlation::{ConcordanceCorrelation, PearsonCorrelation};
 pub use f_score::{Average, F1Score, FBetaScore};
-pub use regression::{
-    MeanAbsoluteErrorMetric, MeanSquaredErrorMetric, RegressionMetric, RootMeanSquaredError,
+pub use iou::{BinaryIoU, IoU, MeanIoU, OneHotIoU, OneHotMeanIoU};
+pub use mean_metric::{Function, MeanClass, MeanMetric};
+pub use of_losses::{
+    BinaryCrossentropy, CategoricalCrossentropy, CategoricalHinge, CosineSimilarity, Hinge,
+    KLDivergence, LogCoshError, MeanAbsoluteError, MeanAbsolutePercentageError, MeanSquaredError,
+    MeanSquaredLogarithmicError, Poisson, RootMeanSquaredError, SparseCategoricalCrossentropy,
+    SquaredHinge,
 };
+pub use operating_points::{
+    OperatingPoint, PrecisionAtRecall, RecallAtPrecision, SensitivityAtSpecificity,
+    SpecificityAtSensitivity,
+};
+pub use r2_score::{Aggregation, R2Score};
+pub use reduction::{Mean, Sum};
+pub use table::{deserialize, from_config, get, serialize};
+pub use thresholds::Thresholds;
+pub use wrapper::MeanMetricWrapper;
 
 use std::fmt::Debug;
 
+use serde_json::Value;
+
+use crate::activation::Activation;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::float::Float;
+pub(crate) use crate::losses::same_shape;
 use crate::shape::Shape;
-use crate::tensor::View;
+use crate::tensor::{ToTensor, View};
 
 /// A metric: state that batches are added to. Implement it for your own.
 pub trait Metric: Debug + Send + Sync {
@@ -37,10 +72,10 @@ pub trait Metric: Debug + Send + Sync {
     /// Name in logs and history.
     fn name(&self) -> String;
 
-    /// Whether it makes sense for these shapes (of one sample).
+    /// Whether the arguments make sense, for these shapes (of one sample).
     ///
     /// # Errors
-    /// Names both shapes and what was expected.
+    /// Names the argument, or both shapes, and what was expected.
     fn check(&self, _y_true: &Shape, _y_pred: &Shape) -> Result<()> {
         Ok(())
     }
@@ -50,16 +85,28 @@ pub trait Metric: Debug + Send + Sync {
         None
     }
 
+    /// Whether positions that the mask of the output marks as padding count nothing: the mask then comes as `weight`, times the
+    /// sample weights of a weighted metric. Keras does so for metrics that are the mean of a function.
+    fn masked(&self) -> bool {
+        false
+    }
+
+    /// The same metric on what came before this last activation; see [`Loss::on_logits`](crate::losses::Loss::on_logits).
+    fn on_logits(&self, _last: &Activation) -> Option<Box<dyn Metric>> {
+        None
+    }
+
     /// Forgets everything.
     fn reset(&mut self);
 
-    /// Adds a batch. `weight` has one number a sample, or one a position of `y_pred` (all axes but the last).
+    /// Adds a batch. `weight` has one number a sample, or one a row of `y_pred` (all axes but the last).
     fn update(&mut self, y_true: View<'_>, y_pred: View<'_>, weight: Option<&[Float]>);
 
-    /// The value so far. A metric with one value a class gives their mean here.
+    /// The value so far. A metric with several values gives their mean here.
     fn result(&self) -> f64;
 
-    /// The values so far of a metric that has several (`F1Score` without averaging); empty for all others.
+    /// The values so far of a metric that has several (`F1Score` without averaging, `Precision` at several thresholds); empty for
+    /// all others.
     fn results(&self) -> Vec<f64> {
         Vec::new()
     }
@@ -68,167 +115,91 @@ pub trait Metric: Debug + Send + Sync {
     fn fresh(&self) -> Box<dyn Metric>;
 }
 
-/// A weighted mean of what was added.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Mean {
-    sum: f64,
-    weight: f64,
-}
-
-impl Mean {
-    pub(crate) fn add(&mut self, value: f64, weight: f64) {
-        self.sum += value * weight;
-        self.weight += weight;
+/// What every metric can do: be given data directly, as Keras's `update_state`.
+pub trait MetricExt: Metric {
+    /// Adds a batch.
+    ///
+    /// ```
+    /// use oxhorn::metrics::{Metric, MetricExt, Precision};
+    /// let mut metric = Precision::default();
+    /// metric.update_state(&[[0.0], [1.0], [1.0], [1.0]], &[[1.0], [0.0], [1.0], [1.0]])?;
+    /// assert_eq!(metric.result(), 2.0 / 3.0);
+    /// # Ok::<(), oxhorn::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If the metric refuses the shapes.
+    fn update_state<T: ToTensor + ?Sized, P: ToTensor + ?Sized>(
+        &mut self,
+        y_true: &T,
+        y_pred: &P,
+    ) -> Result<()> {
+        self.update_weighted(y_true, y_pred, None)
     }
 
-    /// 0 before anything was added.
-    pub(crate) fn get(&self) -> f64 {
-        if self.weight == 0.0 {
-            0.0
-        } else {
-            self.sum / self.weight
+    /// Adds a batch with one weight a sample (or row).
+    ///
+    /// # Errors
+    /// If the metric refuses the shapes, or the number of weights does not fit.
+    fn update_weighted<T: ToTensor + ?Sized, P: ToTensor + ?Sized>(
+        &mut self,
+        y_true: &T,
+        y_pred: &P,
+        weight: Option<&[Float]>,
+    ) -> Result<()> {
+        let (t, p) = (y_true.to_tensor()?, y_pred.to_tensor()?);
+        let (t_shape, p_shape) = (t.sample(), p.sample());
+        let owner = self.name();
+        if t.batch() != p.batch() {
+            let want = format!("{} samples as predicted", p.batch());
+            return Err(Error::shape(want, t.batch()).owned_by(&owner));
         }
+        self.check(&t_shape.into(), &p_shape.into())
+            .map_err(|e| e.owned_by(&owner))?;
+        let view = |data, shape, batch| View { data, shape, batch };
+        let y_pred = view(p.data(), &p_shape[..], p.batch());
+        if let Some(w) = weight
+            && w.len() != y_pred.batch
+            && w.len() != y_pred.rows()
+        {
+            let want = format!("{} weights", y_pred.batch);
+            return Err(Error::shape(want, w.len()).owned_by(&owner));
+        }
+        self.update(view(t.data(), &t_shape[..], t.batch()), y_pred, weight);
+        Ok(())
     }
 }
 
-/// Rows of predictions: all axes but the last.
-pub(crate) fn positions(y_pred: View<'_>) -> usize {
-    y_pred.rows()
-}
+impl<M: Metric + ?Sized> MetricExt for M {}
 
-/// The weight of row `r` of `rows`: by position, by sample, or 1.
+/// The weight of row `r` of `rows`: by row, by sample, or 1.
 pub(crate) fn weight_at(weight: Option<&[Float]>, r: usize, batch: usize, rows: usize) -> f64 {
     match weight {
         None => 1.0,
         Some(w) if w.len() == rows => w[r].into(),
-        Some(w) => w[r / (rows / batch.max(1)).max(1)].into(),
-    }
-}
-
-/// Targets must have the shape of the output.
-pub(crate) fn same_shape(y_true: &Shape, y_pred: &Shape) -> Result<()> {
-    let same = y_true.rank() == y_pred.rank()
-        && y_true
-            .dims()
-            .iter()
-            .zip(y_pred.dims())
-            .all(|(a, b)| a.is_none() || b.is_none() || a == b);
-    if same {
-        Ok(())
-    } else {
-        Err(Error::shape(
-            format!("targets of the shape of the output, {y_pred}"),
-            y_true,
-        ))
-    }
-}
-
-/// Makes a metric with default arguments.
-type Maker = fn() -> Box<dyn Metric>;
-
-/// The table of metrics: Keras's class name, its default name, other names.
-const TABLE: &[(&str, &str, &[&str], Maker)] = &[
-    ("accuracy", "accuracy", &["acc"], || Box::new(Accuracy)),
-    ("BinaryAccuracy", "binary_accuracy", &[], || {
-        Box::new(BinaryAccuracy::new(0.5))
-    }),
-    ("CategoricalAccuracy", "categorical_accuracy", &[], || {
-        Box::new(CategoricalAccuracy::new())
-    }),
-    (
-        "SparseCategoricalAccuracy",
-        "sparse_categorical_accuracy",
-        &[],
-        || Box::new(SparseCategoricalAccuracy::new()),
-    ),
-    (
-        "TopKCategoricalAccuracy",
-        "top_k_categorical_accuracy",
-        &[],
-        || Box::new(TopKCategoricalAccuracy::new(5)),
-    ),
-    (
-        "SparseTopKCategoricalAccuracy",
-        "sparse_top_k_categorical_accuracy",
-        &[],
-        || Box::new(SparseTopKCategoricalAccuracy::new(5)),
-    ),
-    ("Precision", "precision", &[], || {
-        Box::new(Precision::default())
-    }),
-    ("Recall", "recall", &[], || Box::new(Recall::default())),
-    ("AUC", "auc", &[], || Box::new(Auc::default())),
-    ("TruePositives", "true_positives", &[], || {
-        Box::new(TruePositives::new(0.5))
-    }),
-    ("TrueNegatives", "true_negatives", &[], || {
-        Box::new(TrueNegatives::new(0.5))
-    }),
-    ("FalsePositives", "false_positives", &[], || {
-        Box::new(FalsePositives::new(0.5))
-    }),
-    ("FalseNegatives", "false_negatives", &[], || {
-        Box::new(FalseNegatives::new(0.5))
-    }),
-    ("F1Score", "f1_score", &[], || Box::new(F1Score::default())),
-    (
-        "MeanSquaredError",
-        "mean_squared_error",
-        &["mse", "MSE"],
-        || Box::new(MeanSquaredErrorMetric::new()),
-    ),
-    (
-        "MeanAbsoluteError",
-        "mean_absolute_error",
-        &["mae", "MAE"],
-        || Box::new(MeanAbsoluteErrorMetric::new()),
-    ),
-    (
-        "RootMeanSquaredError",
-        "root_mean_squared_error",
-        &["rmse", "RMSE"],
-        || Box::new(RootMeanSquaredError::new()),
-    ),
-];
-
-/// The metric of this name (`"accuracy"`, `"auc"`, `"mse"`, a class name) with default arguments; it reports under the name
-/// given, as in Keras.
-///
-/// # Errors
-/// If there is none: the error lists the names.
-pub fn get(name: &str) -> Result<Box<dyn Metric>> {
-    match TABLE
-        .iter()
-        .find(|row| row.0 == name || row.1 == name || row.2.contains(&name))
-    {
-        Some((_, default, others, make)) if !others.contains(&name) || *default == "accuracy" => {
-            Ok(make())
+        Some(w) => {
+            let (each, samples) = (rows / batch.max(1), w.len() / batch.max(1));
+            w[r / each.max(1) * samples.max(1)].into()
         }
-        Some((_, _, _, make)) => Ok(Box::new(regression::short_name(make(), name))),
-        None => Err(Error::unknown(
-            "metric",
-            name,
-            TABLE.iter().map(|row| row.1),
-        )),
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// 0 where nothing can be divided.
+fn ratio(a: f64, b: f64) -> f64 {
+    if b == 0.0 { 0.0 } else { a / b }
+}
 
-    #[test]
-    fn names() {
-        for (_, default, _, _) in TABLE {
-            assert_eq!(get(default).unwrap().name(), *default);
-        }
-        assert_eq!(get("mse").unwrap().name(), "mse");
-        assert_eq!(get("acc").unwrap().name(), "accuracy");
-        assert!(
-            get("acuracy")
-                .unwrap_err()
-                .to_string()
-                .contains("did you mean `accuracy`?")
-        );
-    }
+/// The mean of several values, which is what logs show of them; 0 of none.
+fn mean_of(values: impl Iterator<Item = f64>) -> f64 {
+    let (sum, n) = values.fold((0.0, 0.0), |(sum, n), value| (sum + value, n + 1.0));
+    ratio(sum, n)
+}
+
+/// A configuration: `name`, `dtype` and a metric's own arguments.
+fn described(name: &str, dtype: &str, own: Config) -> Config {
+    let mut config = Config::new();
+    config.insert("name".into(), Value::from(name));
+    config.insert("dtype".into(), Value::from(dtype));
+    config.extend(own);
+    config
 }

@@ -2,6 +2,7 @@
 
 mod donor;
 mod functional;
+pub mod ops;
 mod sequential;
 pub(crate) mod spec;
 mod summary;
@@ -131,6 +132,22 @@ impl Model {
         Ok(())
     }
 
+    /// A model of the same architecture with fresh weights, not compiled: Keras's `clone_model`. (`clone` keeps weights and
+    /// compilation.)
+    ///
+    /// # Errors
+    /// As [`build`](Self::build).
+    pub fn clone_model(&self) -> Result<Model> {
+        let mut model = Model::with_spec(&self.name, self.spec.clone());
+        model.threads = self.threads;
+        if self.built {
+            let graph = self.graph.clone();
+            (model.weights, model.graph) = (Weights::new(&graph, model.seed)?, graph);
+            model.built = true;
+        }
+        Ok(model)
+    }
+
     /// Shapes of the inputs, one sample each. Empty before the model is built.
     pub fn input_shapes(&self) -> Vec<Shape> {
         let shape = |&v: &usize| self.graph.values[v].clone();
@@ -225,19 +242,7 @@ impl Model {
 
     /// Name of every weight, `layer/weight`, in the order of [`get_weights`](Self::get_weights).
     pub fn weight_names(&self) -> Vec<String> {
-        self.graph
-            .vars
-            .iter()
-            .map(|v| self.weight_name(v))
-            .collect()
-    }
-
-    fn weight_name(&self, var: &Var) -> String {
-        let layer = &self.graph.entries[var.entry].name;
-        match var.weight.group.as_str() {
-            "" => format!("{layer}/{}", var.weight.name),
-            group => format!("{layer}/{group}/{}", var.weight.name),
-        }
+        self.graph.vars.iter().map(|v| self.graph.path(v)).collect()
     }
 
     /// Sets every weight, in the order of [`get_weights`](Self::get_weights).
@@ -258,7 +263,7 @@ impl Model {
             let (data, shape) = given.flat()?;
             if shape[..] != var.weight.shape[..] {
                 return Err(Error::shape(var.weight.shape, format!("{shape:?}"))
-                    .owned_by(&self.weight_name(var)));
+                    .owned_by(&self.graph.path(var)));
             }
             new.var_mut(var).copy_from_slice(&data);
         }
@@ -308,6 +313,30 @@ impl Model {
         }
         self.forget_plans();
         Ok(())
+    }
+
+    /// Lets stateful layers forget what they remember of the samples of the last batch: their states are zero again.
+    pub fn reset_states(&mut self) {
+        for range in self.graph.entries.iter().flat_map(|e| &e.memory) {
+            self.weights.state[range.clone()].fill(0.0);
+        }
+    }
+
+    /// An error unless stateful layers can have batches of this size from so many samples.
+    pub(crate) fn check_stateful(
+        &self,
+        call: &str,
+        batch_size: usize,
+        samples: usize,
+    ) -> Result<()> {
+        match self.graph.stateful() {
+            Some(size) if batch_size != size || !samples.is_multiple_of(size) => {
+                let want = format!("batches of exactly {size} samples: the model is stateful");
+                let got = format!("{samples} samples in batches of {batch_size}");
+                Err(Error::arg("batch_size", want, got).owned_by(call))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Plans depend on what is trainable.

@@ -40,13 +40,25 @@ pub(crate) struct Input {
     pub name: Option<String>,
     /// Shape of one sample.
     pub shape: Shape,
-    /// Fixed size of a batch. Only carried: a batch of any size is accepted.
+    /// Fixed size of a batch. A batch of any size is accepted, unless a layer is stateful.
     pub batch_size: Option<usize>,
     /// Keras's type of the data. Only carried: inside everything is a float.
     pub dtype: String,
 }
 
 impl Input {
+    /// `[batch, sizes..]`, where the size of a batch may be unknown.
+    pub fn of_batch(shape: &Shape) -> Self {
+        let (batch_size, sizes) = match shape.dims().split_first() {
+            Some((batch, sizes)) => (*batch, sizes.to_vec()),
+            None => (None, Vec::new()),
+        };
+        Input {
+            batch_size,
+            ..Input::new(sizes.into())
+        }
+    }
+
     pub fn new(shape: Shape) -> Self {
         Input {
             name: None,
@@ -174,6 +186,59 @@ pub(crate) enum Form {
     Names(Vec<String>),
 }
 
+impl Block {
+    /// Shapes of the outputs for inputs of these shapes; `layer` is what the call bound it to, if that is not the layer itself.
+    pub(crate) fn output_shapes(
+        &self,
+        layer: Option<&Arc<dyn Layer>>,
+        inputs: &[Shape],
+    ) -> Result<Vec<Shape>> {
+        match self {
+            Block::Layer(own) => {
+                let layer = layer.unwrap_or(&own.layer);
+                let mut outputs = vec![layer.output_shape(inputs)?];
+                outputs.extend(layer.more_outputs(inputs)?);
+                Ok(outputs)
+            }
+            Block::Model(model) => {
+                let graph = lower(&model.spec, inputs)?;
+                let shape = |&v: &usize| graph.values[v].clone();
+                Ok(graph.outputs.iter().map(shape).collect())
+            }
+        }
+    }
+}
+
+impl Net {
+    /// Shapes of the outputs of every call.
+    pub fn value_shapes(&self) -> Result<Vec<Vec<Shape>>> {
+        let mut shapes: Vec<Vec<Shape>> = Vec::with_capacity(self.calls.len());
+        for site in &self.calls {
+            let block = &self.blocks[site.block];
+            let bound = bind(block, &site.call)?;
+            let shape = |i: &usize| match site.tensors[*i] {
+                Source::Input(i) => self.inputs[i].shape.clone(),
+                Source::Call(call, output) => shapes[call][output].clone(),
+            };
+            let inputs: Vec<Shape> = bound.inputs.iter().map(shape).collect();
+            shapes.push(block.output_shapes(bound.layer.as_ref(), &inputs)?);
+        }
+        Ok(shapes)
+    }
+
+    /// Whether every layer is called once, on the output of the one before it.
+    pub fn is_chain(&self) -> bool {
+        let follows = |(i, site): (usize, &CallSite)| match site.tensors[..] {
+            [Source::Input(_)] => i == 0,
+            [Source::Call(call, 0)] => call + 1 == i,
+            _ => false,
+        };
+        self.inputs.len() == 1
+            && self.calls.len() == self.blocks.len()
+            && self.calls.iter().enumerate().all(follows)
+    }
+}
+
 impl Spec {
     pub fn class_name(&self) -> &'static str {
         match self {
@@ -205,6 +270,18 @@ impl Spec {
                 _ => None,
             },
             Spec::Functional(net) => Some(net.inputs.iter().map(|i| i.shape.clone()).collect()),
+        }
+    }
+
+    /// The fixed size of a batch, if an input declares one.
+    pub fn batch_size(&self) -> Option<usize> {
+        match self {
+            Spec::Sequential(chain) => match (&chain.input, chain.blocks.first()) {
+                (Some(input), _) => input.batch_size,
+                (None, Some(Block::Model(model))) => model.spec.batch_size(),
+                _ => None,
+            },
+            Spec::Functional(net) => net.inputs.iter().find_map(|i| i.batch_size),
         }
     }
 
@@ -249,6 +326,7 @@ impl Spec {
 /// The graph of a model whose inputs have these shapes.
 pub(crate) fn lower(spec: &Spec, inputs: &[Shape]) -> Result<Graph> {
     let mut lowering = Lowering::default();
+    lowering.graph.batch_size = spec.batch_size();
     let values: Vec<usize> = inputs
         .iter()
         .map(|shape| lowering.graph.input(shape.clone()))

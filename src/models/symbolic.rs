@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::donor::Donor;
-use super::spec::{Block, Input as InputSpec, bind, lower};
+use super::spec::{Block, Input as InputSpec, bind};
 use crate::error::{Error, Result};
 use crate::layer::{Arg, Call, Layer, LayerRef};
 use crate::shape::Shape;
@@ -70,6 +70,11 @@ impl Input {
     /// Samples of this shape, without the batch axis; `None` for an axis whose size varies.
     pub fn new(shape: impl Into<Shape>) -> Self {
         Input::from_spec(InputSpec::new(shape.into()))
+    }
+
+    /// Batches of this shape, the number of samples (or `None`) in front: what stateful layers need.
+    pub fn batch_shape(shape: impl Into<Shape>) -> Self {
+        Input::from_spec(InputSpec::of_batch(&shape.into()))
     }
 
     /// Names the input: data may then be given by name.
@@ -295,24 +300,14 @@ pub(super) fn record(
     let owner = block.name().unwrap_or(block.class_name()).to_string();
     let bound = bind(&block, &call).map_err(|e| e.owned_by(&owner))?;
     let shapes: Vec<Shape> = bound.inputs.iter().map(|&i| shapes[i].clone()).collect();
-    let outputs = match &block {
-        Block::Layer(layer) => {
-            let layer = bound.layer.as_ref().unwrap_or(&layer.layer);
-            let named = |e: Error| e.owned_by(&owner);
-            let mut outputs = vec![layer.output_shape(&shapes).map_err(named)?];
-            layer.weights(&shapes).map_err(named)?;
-            outputs.extend(layer.more_outputs(&shapes).map_err(named)?);
-            outputs
-        }
-        Block::Model(model) => {
-            let graph = lower(&model.spec, &shapes).map_err(|e| e.owned_by(&owner))?;
-            graph
-                .outputs
-                .iter()
-                .map(|&v| graph.values[v].clone())
-                .collect()
-        }
-    };
+    let named = |e: Error| e.owned_by(&owner);
+    let outputs = block
+        .output_shapes(bound.layer.as_ref(), &shapes)
+        .map_err(named)?;
+    if let Block::Layer(layer) = &block {
+        let layer = bound.layer.as_ref().unwrap_or(&layer.layer);
+        layer.weights(&shapes).map_err(named)?;
+    }
     let record = Arc::new(CallRecord {
         block,
         call,

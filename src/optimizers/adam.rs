@@ -1,9 +1,12 @@
 //! Adam and AdamW.
 
-use super::{Arguments, Common, Optimizer, Tick, Var};
+use serde_json::json;
+
+use super::{Arguments, Common, Optimizer, Tick, Var, check_decay, check_not_negative};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::kernels::update;
+use crate::schedule::LearningRate;
 
 /// Adaptive moments (Kingma & Ba, 2014). [Keras](https://keras.io/api/optimizers/adam/)
 ///
@@ -33,7 +36,7 @@ pub struct AdamW;
 impl AdamW {
     /// With this learning rate, and a weight decay of 0.004.
     #[allow(clippy::new_ret_no_self)] // an Adam in all but name
-    pub fn new(learning_rate: f64) -> Adam {
+    pub fn new(learning_rate: impl Into<LearningRate>) -> Adam {
         let mut adam = Adam {
             class: "AdamW",
             ..Adam::new(learning_rate)
@@ -50,8 +53,8 @@ impl Default for Adam {
 }
 
 impl Adam {
-    /// With this learning rate.
-    pub fn new(learning_rate: f64) -> Self {
+    /// With this learning rate: a number or a schedule.
+    pub fn new(learning_rate: impl Into<LearningRate>) -> Self {
         Adam {
             common: Common::new(learning_rate),
             class: "Adam",
@@ -86,28 +89,25 @@ impl Adam {
         self
     }
 
-    pub(super) fn read(class: &str, mut args: Arguments) -> Result<Self> {
-        let d = if class == "AdamW" {
-            AdamW::new(0.001)
-        } else {
-            Adam::default()
-        };
-        let (beta_1, beta_2) = (
-            args.number("beta_1", d.beta_1)?,
-            args.number("beta_2", d.beta_2)?,
-        );
-        let (epsilon, amsgrad) = (
-            args.number("epsilon", d.epsilon)?,
-            args.flag("amsgrad", d.amsgrad)?,
-        );
+    fn read_as(default: Adam, mut arguments: Arguments) -> Result<Self> {
         Ok(Adam {
-            common: args.common(d.common)?,
-            class: d.class,
-            beta_1,
-            beta_2,
-            epsilon,
-            amsgrad,
+            class: default.class,
+            beta_1: arguments.take("beta_1", default.beta_1)?,
+            beta_2: arguments.take("beta_2", default.beta_2)?,
+            epsilon: arguments.take("epsilon", default.epsilon)?,
+            amsgrad: arguments.take("amsgrad", default.amsgrad)?,
+            common: arguments.common(default.common)?,
         })
+    }
+
+    pub(super) fn read(arguments: Arguments) -> Result<Self> {
+        Adam::read_as(Adam::default(), arguments)
+    }
+}
+
+impl AdamW {
+    pub(super) fn read(arguments: Arguments) -> Result<Adam> {
+        Adam::read_as(AdamW::new(0.001), arguments)
     }
 }
 
@@ -118,10 +118,10 @@ impl Optimizer for Adam {
 
     fn config(&self) -> Config {
         let own = [
-            ("beta_1", self.beta_1.into()),
-            ("beta_2", self.beta_2.into()),
-            ("epsilon", self.epsilon.into()),
-            ("amsgrad", self.amsgrad.into()),
+            ("beta_1", json!(self.beta_1)),
+            ("beta_2", json!(self.beta_2)),
+            ("epsilon", json!(self.epsilon)),
+            ("amsgrad", json!(self.amsgrad)),
         ];
         self.common.config(self.class, own)
     }
@@ -135,19 +135,12 @@ impl Optimizer for Adam {
     }
 
     fn check(&self) -> Result<()> {
-        for (arg, beta) in [("beta_1", self.beta_1), ("beta_2", self.beta_2)] {
-            if !(0.0..1.0).contains(&beta) {
-                return Err(Error::arg(arg, "a number in [0, 1)", beta));
-            }
+        if self.class == "AdamW" && self.common.weight_decay.is_none() {
+            return Err(Error::arg("weight_decay", "a number", "none"));
         }
-        if !(self.epsilon >= 0.0 && self.epsilon.is_finite()) {
-            return Err(Error::arg(
-                "epsilon",
-                "a number that is not negative",
-                self.epsilon,
-            ));
-        }
-        Ok(())
+        check_decay("beta_1", self.beta_1)?;
+        check_decay("beta_2", self.beta_2)?;
+        check_not_negative("epsilon", self.epsilon)
     }
 
     fn slots(&self) -> &[&'static str] {
@@ -158,25 +151,20 @@ impl Optimizer for Adam {
         }
     }
 
-    fn update(&self, tick: &Tick, var: Var<'_>) {
-        let t = tick.iteration as f64;
-        let alpha = tick.lr * (1.0 - self.beta_2.powf(t)).sqrt() / (1.0 - self.beta_1.powf(t));
+    fn slot_groups(&self) -> Vec<usize> {
+        if self.amsgrad { vec![2, 1] } else { vec![2] }
+    }
+
+    fn update(&self, tick: &Tick<'_>, var: Var<'_>) {
         let step = update::Adam {
-            alpha,
+            alpha: tick.lr * tick.correction(self.beta_2).sqrt() / tick.correction(self.beta_1),
             beta_1: self.beta_1,
             beta_2: self.beta_2,
             epsilon: self.epsilon,
         };
         if let [m, v, rest @ ..] = var.slots {
-            update::adam(
-                var.w,
-                var.g,
-                m,
-                v,
-                rest.first_mut().map(|s| &mut **s),
-                step,
-                tick.fold(),
-            );
+            let hat = rest.first_mut().map(|s| &mut **s);
+            update::adam(var.w, var.g, m, v, hat, step, tick.fold());
         }
     }
 }

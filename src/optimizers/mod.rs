@@ -1,26 +1,57 @@
 //! Optimizers: [`Optimizer`], the arguments that all share ([`Common`]), and Keras's optimizers, one file each.
 //!
-//! An optimizer holds hyper-parameters and no memory: its slots (momenta) are flat arrays in the layout of the weights, lent to
-//! it for one pass. Clipping, weight decay, averaging and accumulation are written once, in `train::update`.
+//! An optimizer holds hyper-parameters and no memory: its slots (momenta) are arrays beside the weights, lent to it for one pass.
+//! Clipping, weight decay, averaging, accumulation and loss scaling are written once, in `train::update`.
 
+mod adadelta;
+mod adafactor;
+mod adagrad;
 mod adam;
+mod adamax;
+mod arguments;
+mod common;
+mod ftrl;
+mod lamb;
+mod lion;
+mod loss_scale;
+mod multi;
+mod muon;
+mod nadam;
 mod rmsprop;
+mod schedule_free_adamw;
 mod sgd;
+mod table;
+#[cfg(test)]
+mod tests;
 
+pub use crate::schedule as schedules;
+pub use adadelta::Adadelta;
+pub use adafactor::Adafactor;
+pub use adagrad::Adagrad;
 pub use adam::{Adam, AdamW};
+pub use adamax::Adamax;
+pub use common::{Common, OptimizerExt};
+pub use ftrl::Ftrl;
+pub use lamb::Lamb;
+pub use lion::Lion;
+pub use loss_scale::LossScaleOptimizer;
+pub use multi::{MultiOptimizer, OptimizerMap};
+pub use muon::Muon;
+pub use nadam::Nadam;
 pub use rmsprop::{RMSprop, RmsProp};
+pub use schedule_free_adamw::ScheduleFreeAdamW;
 pub use sgd::{SGD, Sgd};
+pub use table::{deserialize, from_config, get, serialize};
 
 use std::fmt::Debug;
 use std::sync::Arc;
-
-use serde_json::Value;
 
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::float::Float;
 use crate::kernels::update::Fold;
-use crate::layer::default_name;
+use crate::shape::Dims;
+use arguments::Arguments;
 
 /// An optimizer; implement it for your own.
 pub trait Optimizer: Debug + Send + Sync {
@@ -36,7 +67,7 @@ pub trait Optimizer: Debug + Send + Sync {
     /// The same, to be changed.
     fn common_mut(&mut self) -> &mut Common;
 
-    /// Whether the arguments make sense.
+    /// Whether the arguments make sense, besides those of [`Common`].
     ///
     /// # Errors
     /// Names the argument.
@@ -44,43 +75,118 @@ pub trait Optimizer: Debug + Send + Sync {
         Ok(())
     }
 
-    /// Names of the slots, in the order in which Keras stores them for each variable: Adam's are `momentum, velocity`.
+    /// Names of the slots: Adam's are `momentum, velocity`.
     fn slots(&self) -> &[&'static str];
 
-    /// What slot number `slot` holds before the first step.
-    fn initial(&self, _slot: usize) -> Float {
-        0.0
+    /// How many slots Keras makes together, group by group: those of a group lie beside each other for each variable in files, and
+    /// group follows group. Default: all slots are one group.
+    fn slot_groups(&self) -> Vec<usize> {
+        vec![self.slots().len()]
     }
 
-    /// Whether `update` may be given several variables at once. False if it needs the shape (Lamb, Muon, Adafactor).
+    /// What a slot holds before the first step. Default: zeros.
+    fn initial(&self, _slot: usize) -> Initial {
+        Initial::Value(0.0)
+    }
+
+    /// Whether `update` may be given several variables at once, as one array. False if it needs shapes (Lamb, Muon, Adafactor).
     fn whole_runs(&self) -> bool {
         true
     }
 
+    /// Shape of a slot of a variable; asked where [`whole_runs`](Self::whole_runs) is false. `None`: it has none.
+    fn slot_shape(&self, _slot: usize, variable: &Variable<'_>) -> Option<Dims> {
+        Some(variable.shape)
+    }
+
+    /// Numbers that [`Var::scratch`] must have room for; asked where [`whole_runs`](Self::whole_runs) is false.
+    fn scratch(&self, _shape: &[usize]) -> usize {
+        0
+    }
+
+    /// Whether Keras's files hold a zero in place of each slot that a variable lacks.
+    fn fills_missing_slots(&self) -> bool {
+        false
+    }
+
+    /// Numbers that belong to no variable, with what they are before the first step. Files hold them behind the slots.
+    fn scalars(&self) -> &[(&'static str, f64)] {
+        &[]
+    }
+
+    /// Moves those numbers, before the variables of update number `iteration` (from 1).
+    fn advance(&self, _iteration: u64, _scalars: &mut [f64]) {}
+
+    /// Weight decay of a variable. Default: [`Common::weight_decay`], unless the variable is excluded.
+    fn decay_of(&self, variable: &Variable<'_>) -> Option<f64> {
+        self.common().decay_of(variable)
+    }
+
+    /// The optimizers that this one hands its variables to.
+    fn members(&self) -> Members<'_> {
+        Members::Itself
+    }
+
     /// Changes `var.w` by `var.g`.
-    fn update(&self, tick: &Tick, var: Var<'_>);
+    fn update(&self, tick: &Tick<'_>, var: Var<'_>);
+}
+
+/// What a slot holds before the first step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Initial {
+    /// This number everywhere.
+    Value(Float),
+    /// The weights.
+    Weights,
+}
+
+/// A variable as rules about variables see it.
+#[derive(Clone, Copy, Debug)]
+pub struct Variable<'a> {
+    /// Keras's path: `dense/kernel`.
+    pub path: &'a str,
+    /// Its shape.
+    pub shape: Dims,
+}
+
+/// Who updates the variables.
+#[derive(Clone, Copy, Debug)]
+pub enum Members<'a> {
+    /// The optimizer itself.
+    Itself,
+    /// Another one, with the loss scaled.
+    Scaled(&'a LossScaleOptimizer),
+    /// One or another, by the variable.
+    Mapped(&'a OptimizerMap),
 }
 
 /// When and how far: what an update needs besides the arrays.
 #[derive(Clone, Copy, Debug)]
-pub struct Tick {
+pub struct Tick<'a> {
     /// Number of this update, from 1.
     pub iteration: u64,
     /// Learning rate now.
     pub lr: f64,
-    /// Factor on every gradient (global clipping), folded into the pass.
+    /// Factor on every gradient (clipping, loss scaling), to be folded into the pass.
     pub grad_scale: Float,
     /// Decoupled weight decay, already times the learning rate: `w -= decay * w` before the update. 0 for none.
     pub decay: Float,
+    /// See [`Optimizer::scalars`].
+    pub scalars: &'a [f64],
 }
 
-impl Tick {
+impl Tick<'_> {
     /// The factors on gradients and weights, for the fused kernels.
     pub(crate) fn fold(&self) -> Fold {
         Fold {
             grad_scale: f64::from(self.grad_scale),
             keep: 1.0 - f64::from(self.decay),
         }
+    }
+
+    /// `1 - beta^t`: what a mean that started at zero is divided by.
+    pub(crate) fn correction(&self, beta: f64) -> f64 {
+        1.0 - beta.powf(self.iteration as f64)
     }
 }
 
@@ -93,496 +199,117 @@ pub struct Var<'a> {
     pub w: &'a mut [Float],
     /// Gradients.
     pub g: &'a [Float],
-    /// One slice a slot.
+    /// One slice a slot; empty where the variable has none.
     pub slots: &'a mut [&'a mut [Float]],
+    /// See [`Optimizer::scratch`]; its content is undefined.
+    pub scratch: &'a mut [Float],
 }
 
-/// The arguments that every Keras optimizer takes.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Common {
-    /// Name. Default: the class in snake case.
-    pub name: Option<String>,
-    /// Step size.
-    pub learning_rate: f64,
-    /// Decoupled decay: `w -= learning_rate * weight_decay * w` at every step.
-    pub weight_decay: Option<f64>,
-    /// Largest norm of each variable's gradient.
-    pub clipnorm: Option<f64>,
-    /// Largest absolute value of each element of a gradient.
-    pub clipvalue: Option<f64>,
-    /// Largest norm of all gradients together.
-    pub global_clipnorm: Option<f64>,
-    /// Keep an exponential moving average of the weights, and take it at the end of `fit`.
-    pub use_ema: bool,
-    /// Its momentum.
-    pub ema_momentum: f64,
-    /// Take the average every so many steps as well.
-    pub ema_overwrite_frequency: Option<u64>,
-    /// Factor on the loss whose effect on the gradients is undone before the update.
-    pub loss_scale_factor: Option<f64>,
-    /// Average the gradients of so many steps before each update.
-    pub gradient_accumulation_steps: Option<u64>,
-}
-
-impl Common {
-    /// Keras's defaults with this learning rate.
-    pub fn new(learning_rate: f64) -> Self {
-        Common {
-            name: None,
-            learning_rate,
-            weight_decay: None,
-            clipnorm: None,
-            clipvalue: None,
-            global_clipnorm: None,
-            use_ema: false,
-            ema_momentum: 0.99,
-            ema_overwrite_frequency: None,
-            loss_scale_factor: None,
-            gradient_accumulation_steps: None,
-        }
-    }
-
-    /// Keras's configuration: these arguments and an optimizer's own.
-    pub(crate) fn config(
-        &self,
-        class: &str,
-        own: impl IntoIterator<Item = (&'static str, Value)>,
-    ) -> Config {
-        let mut config = Config::new();
-        let mut set = |key: &str, value: Value| config.insert(key.into(), value);
-        set(
-            "name",
-            self.name
-                .clone()
-                .unwrap_or_else(|| default_name(class))
-                .into(),
-        );
-        set("learning_rate", self.learning_rate.into());
-        set("weight_decay", self.weight_decay.into());
-        set("clipnorm", self.clipnorm.into());
-        set("global_clipnorm", self.global_clipnorm.into());
-        set("clipvalue", self.clipvalue.into());
-        set("use_ema", self.use_ema.into());
-        set("ema_momentum", self.ema_momentum.into());
-        set(
-            "ema_overwrite_frequency",
-            self.ema_overwrite_frequency.into(),
-        );
-        set("loss_scale_factor", self.loss_scale_factor.into());
-        set(
-            "gradient_accumulation_steps",
-            self.gradient_accumulation_steps.into(),
-        );
-        own.into_iter()
-            .for_each(|(key, value)| drop(config.insert(key.into(), value)));
-        config
-    }
-
-    /// Whether the arguments make sense.
-    ///
-    /// # Errors
-    /// Names the argument.
-    pub fn check(&self) -> Result<()> {
-        let positive = |arg: &str, value: Option<f64>| match value {
-            Some(v) if !(v > 0.0 && v.is_finite()) => Err(Error::arg(arg, "a positive number", v)),
-            _ => Ok(()),
-        };
-        if !(self.learning_rate >= 0.0 && self.learning_rate.is_finite()) {
-            return Err(Error::arg(
-                "learning_rate",
-                "a number that is not negative",
-                self.learning_rate,
-            ));
-        }
-        positive("clipnorm", self.clipnorm)?;
-        positive("clipvalue", self.clipvalue)?;
-        positive("global_clipnorm", self.global_clipnorm)?;
-        positive("loss_scale_factor", self.loss_scale_factor)?;
-        if [self.clipnorm, self.clipvalue, self.global_clipnorm]
-            .iter()
-            .flatten()
-            .count()
-            > 1
-        {
-            return Err(Error::arg(
-                "clipnorm",
-                "only one of clipnorm, clipvalue and global_clipnorm",
-                "more than one",
-            ));
-        }
-        if let Some(wd) = self
-            .weight_decay
-            .filter(|wd| !(*wd >= 0.0 && wd.is_finite()))
-        {
-            return Err(Error::arg(
-                "weight_decay",
-                "a number that is not negative",
-                wd,
-            ));
-        }
-        if self.use_ema && !(0.0..=1.0).contains(&self.ema_momentum) {
-            return Err(Error::arg(
-                "ema_momentum",
-                "a number in [0, 1]",
-                self.ema_momentum,
-            ));
-        }
-        if self.ema_overwrite_frequency == Some(0) {
-            return Err(Error::arg(
-                "ema_overwrite_frequency",
-                "a positive number of steps",
-                0,
-            ));
-        }
-        if self.gradient_accumulation_steps.is_some_and(|n| n < 2) {
-            return Err(Error::arg(
-                "gradient_accumulation_steps",
-                "at least 2",
-                self.gradient_accumulation_steps.unwrap_or(0),
-            ));
-        }
+fn check_decay(arg: &str, beta: f64) -> Result<()> {
+    if (0.0..1.0).contains(&beta) {
         Ok(())
+    } else {
+        Err(Error::arg(arg, "a number in [0, 1)", beta))
     }
 }
 
-/// The builder methods that every optimizer has, named as Keras's arguments.
-pub trait OptimizerExt: Optimizer + Sized {
-    /// Name of the optimizer.
-    fn name(mut self, name: impl Into<String>) -> Self {
-        self.common_mut().name = Some(name.into());
-        self
-    }
-
-    /// See [`Common::weight_decay`].
-    fn weight_decay(mut self, decay: f64) -> Self {
-        self.common_mut().weight_decay = Some(decay);
-        self
-    }
-
-    /// See [`Common::clipnorm`].
-    fn clipnorm(mut self, norm: f64) -> Self {
-        self.common_mut().clipnorm = Some(norm);
-        self
-    }
-
-    /// See [`Common::clipvalue`].
-    fn clipvalue(mut self, value: f64) -> Self {
-        self.common_mut().clipvalue = Some(value);
-        self
-    }
-
-    /// See [`Common::global_clipnorm`].
-    fn global_clipnorm(mut self, norm: f64) -> Self {
-        self.common_mut().global_clipnorm = Some(norm);
-        self
-    }
-
-    /// See [`Common::use_ema`].
-    fn use_ema(mut self, yes: bool) -> Self {
-        self.common_mut().use_ema = yes;
-        self
-    }
-
-    /// See [`Common::ema_momentum`].
-    fn ema_momentum(mut self, momentum: f64) -> Self {
-        self.common_mut().ema_momentum = momentum;
-        self
-    }
-
-    /// See [`Common::ema_overwrite_frequency`].
-    fn ema_overwrite_frequency(mut self, steps: u64) -> Self {
-        self.common_mut().ema_overwrite_frequency = Some(steps);
-        self
-    }
-
-    /// See [`Common::loss_scale_factor`].
-    fn loss_scale_factor(mut self, factor: f64) -> Self {
-        self.common_mut().loss_scale_factor = Some(factor);
-        self
-    }
-
-    /// See [`Common::gradient_accumulation_steps`].
-    fn gradient_accumulation_steps(mut self, steps: u64) -> Self {
-        self.common_mut().gradient_accumulation_steps = Some(steps);
-        self
+fn check_share(arg: &str, value: f64) -> Result<()> {
+    if (0.0..=1.0).contains(&value) {
+        Ok(())
+    } else {
+        Err(Error::arg(arg, "a number in [0, 1]", value))
     }
 }
 
-impl<O: Optimizer> OptimizerExt for O {}
-
-/// The arguments of a configuration, taken out one by one; what is left at the end is unknown.
-pub(crate) struct Arguments {
-    class: String,
-    config: Config,
-}
-
-impl Arguments {
-    fn wrong(&self, key: &str, want: &str, got: &Value) -> Error {
-        Error::arg(key, want, got).owned_by(&self.class)
-    }
-
-    /// An optional number; null is none.
-    fn optional(&mut self, key: &str, default: Option<f64>) -> Result<Option<f64>> {
-        match self.config.remove(key) {
-            None => Ok(default),
-            Some(Value::Null) => Ok(None),
-            Some(v) => v
-                .as_f64()
-                .map(Some)
-                .ok_or_else(|| self.wrong(key, "a number", &v)),
-        }
-    }
-
-    /// An optional positive integer; null is none.
-    fn count(&mut self, key: &str) -> Result<Option<u64>> {
-        match self.config.remove(key) {
-            None | Some(Value::Null) => Ok(None),
-            Some(v) => v
-                .as_u64()
-                .map(Some)
-                .ok_or_else(|| self.wrong(key, "a positive integer", &v)),
-        }
-    }
-
-    pub(crate) fn number(&mut self, key: &str, default: f64) -> Result<f64> {
-        match self.config.remove(key) {
-            None => Ok(default),
-            Some(v) => v.as_f64().ok_or_else(|| self.wrong(key, "a number", &v)),
-        }
-    }
-
-    pub(crate) fn flag(&mut self, key: &str, default: bool) -> Result<bool> {
-        match self.config.remove(key) {
-            None => Ok(default),
-            Some(v) => v
-                .as_bool()
-                .ok_or_else(|| self.wrong(key, "true or false", &v)),
-        }
-    }
-
-    /// The shared arguments; nothing may be left after them.
-    pub(crate) fn common(mut self, default: Common) -> Result<Common> {
-        let name = match self.config.remove("name") {
-            Some(Value::String(name)) => Some(name),
-            _ => None,
-        };
-        // Keras writes these and they say nothing of the mathematics here.
-        self.config.remove("jit_compile");
-        self.config.remove("is_legacy_optimizer");
-        let common = Common {
-            name,
-            learning_rate: self.number("learning_rate", default.learning_rate)?,
-            weight_decay: self.optional("weight_decay", default.weight_decay)?,
-            clipnorm: self.optional("clipnorm", None)?,
-            clipvalue: self.optional("clipvalue", None)?,
-            global_clipnorm: self.optional("global_clipnorm", None)?,
-            use_ema: self.flag("use_ema", false)?,
-            ema_momentum: self.number("ema_momentum", default.ema_momentum)?,
-            ema_overwrite_frequency: self.count("ema_overwrite_frequency")?,
-            loss_scale_factor: self.optional("loss_scale_factor", None)?,
-            gradient_accumulation_steps: self.count("gradient_accumulation_steps")?,
-        };
-        match self.config.keys().next() {
-            Some(key) => Err(Error::Config {
-                path: self.class.clone(),
-                problem: format!("unknown argument `{key}`"),
-            }),
-            None => Ok(common),
-        }
+fn check_not_negative(arg: &str, value: f64) -> Result<()> {
+    if value >= 0.0 && value.is_finite() {
+        Ok(())
+    } else {
+        Err(Error::arg(arg, "a number that is not negative", value))
     }
 }
 
-/// Reads an optimizer of one class.
-type Reader = fn(Arguments) -> Result<Arc<dyn Optimizer>>;
-
-/// The table of optimizers by Keras's class name; names in lower case work too.
-const TABLE: &[(&str, Reader)] = &[
-    ("SGD", |a| Ok(Arc::new(Sgd::read(a)?))),
-    ("Adam", |a| Ok(Arc::new(Adam::read("Adam", a)?))),
-    ("AdamW", |a| Ok(Arc::new(Adam::read("AdamW", a)?))),
-    ("RMSprop", |a| Ok(Arc::new(RmsProp::read(a)?))),
-];
-
-/// The optimizer of this name (`"adam"`, `"Adam"`) with default arguments.
-///
-/// # Errors
-/// If there is none: the error lists the names.
-pub fn get(name: &str) -> Result<Arc<dyn Optimizer>> {
-    from_config(name, &Config::new())
-}
-
-/// The optimizer of this class with these arguments.
-///
-/// # Errors
-/// If the class or an argument is unknown.
-pub fn from_config(class: &str, config: &Config) -> Result<Arc<dyn Optimizer>> {
-    match TABLE
-        .iter()
-        .find(|row| row.0 == class || row.0.to_lowercase() == class)
-    {
-        Some((class, read)) => read(Arguments {
-            class: class.to_string(),
-            config: config.clone(),
-        }),
-        None => Err(Error::unknown(
-            "optimizer",
-            class,
-            TABLE.iter().map(|row| row.0.to_lowercase()),
-        )),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Five updates of (1.0, -2.0) by gradients (0.1 t, -0.3) through the trait.
-    fn trajectory(optimizer: &dyn Optimizer) -> [Float; 2] {
-        let mut w = [1.0, -2.0];
-        let mut slots: Vec<Vec<Float>> = (0..optimizer.slots().len())
-            .map(|s| vec![optimizer.initial(s); 2])
-            .collect();
-        for t in 1..=5 {
-            let g = [0.1 * t as Float, -0.3];
-            let common = optimizer.common();
-            let decay = (common.weight_decay.unwrap_or(0.0) * common.learning_rate) as Float;
-            let tick = Tick {
-                iteration: t,
-                lr: common.learning_rate,
-                grad_scale: 1.0,
-                decay,
-            };
-            let mut slots: Vec<&mut [Float]> = slots.iter_mut().map(|s| &mut s[..]).collect();
-            optimizer.update(
-                &tick,
-                Var {
-                    shape: &[2],
-                    w: &mut w,
-                    g: &g,
-                    slots: &mut slots,
-                },
-            );
+/// The struct of an optimizer: numbers and flags with Keras's names and defaults, one builder method each, and how it is read from
+/// a configuration and written to one.
+macro_rules! optimizer {
+    (
+        $(#[$doc:meta])*
+        $optimizer:ident($class:literal, $rate:literal) {
+            $($(#[$arg_doc:meta])* $arg:ident: $type:ty = $default:expr,)*
         }
-        w
-    }
+    ) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug)]
+        pub struct $optimizer {
+            common: crate::optimizers::Common,
+            $($arg: $type,)*
+        }
 
-    /// The same by the formulas of the papers, in double precision.
-    fn reference(step: impl Fn(f64, f64, f64, &mut [f64; 3]) -> f64) -> [Float; 2] {
-        let one = |mut w: f64, g: &dyn Fn(f64) -> f64| {
-            let mut memory = [0.0; 3];
-            for t in 1..=5 {
-                w = step(w, g(f64::from(t)), f64::from(t), &mut memory);
+        impl Default for $optimizer {
+            fn default() -> Self {
+                $optimizer::new($rate)
             }
-            w as Float
-        };
-        [one(1.0, &|t| 0.1 * t), one(-2.0, &|_| -0.3)]
-    }
-
-    fn close(got: [Float; 2], want: [Float; 2]) {
-        got.iter()
-            .zip(want)
-            .for_each(|(g, w)| assert!((g - w).abs() < 2e-6, "{got:?} instead of {want:?}"));
-    }
-
-    #[test]
-    fn trajectories() {
-        close(
-            trajectory(&Sgd::new(0.1)),
-            reference(|w, g, _, _| w - 0.1 * g),
-        );
-        let momentum = |nesterov: bool| {
-            reference(move |w, g, _, s| {
-                s[0] = 0.9 * s[0] - 0.1 * g;
-                w + if nesterov { 0.9 * s[0] - 0.1 * g } else { s[0] }
-            })
-        };
-        close(trajectory(&Sgd::new(0.1).momentum(0.9)), momentum(false));
-        close(
-            trajectory(&Sgd::new(0.1).momentum(0.9).nesterov(true)),
-            momentum(true),
-        );
-        let adam = |w: f64, g: f64, t: f64, s: &mut [f64; 3], amsgrad: bool| {
-            s[0] = 0.9 * s[0] + 0.1 * g;
-            s[1] = 0.999 * s[1] + 0.001 * g * g;
-            s[2] = s[2].max(s[1]);
-            let v = if amsgrad { s[2] } else { s[1] };
-            let alpha = 0.1 * (1.0 - 0.999f64.powf(t)).sqrt() / (1.0 - 0.9f64.powf(t));
-            w - alpha * s[0] / (v.sqrt() + 1e-7)
-        };
-        close(
-            trajectory(&Adam::new(0.1)),
-            reference(|w, g, t, s| adam(w, g, t, s, false)),
-        );
-        close(
-            trajectory(&Adam::new(0.1).amsgrad(true)),
-            reference(|w, g, t, s| adam(w, g, t, s, true)),
-        );
-        close(
-            trajectory(&AdamW::new(0.1)),
-            reference(|w, g, t, s| adam(w - 0.004 * 0.1 * w, g, t, s, false)),
-        );
-        let rms = |w: f64, g: f64, s: &mut [f64; 3], centered: bool, momentum: f64| {
-            s[0] = 0.9 * s[0] + 0.1 * g * g;
-            s[1] = 0.9 * s[1] + 0.1 * g;
-            let v = if centered { s[0] - s[1] * s[1] } else { s[0] };
-            s[2] = momentum * s[2] + 0.1 * g / (v + 1e-7).sqrt();
-            w - s[2]
-        };
-        close(
-            trajectory(&RmsProp::new(0.1)),
-            reference(|w, g, _, s| rms(w, g, s, false, 0.0)),
-        );
-        close(
-            trajectory(&RmsProp::new(0.1).centered(true)),
-            reference(|w, g, _, s| rms(w, g, s, true, 0.0)),
-        );
-        close(
-            trajectory(&RmsProp::new(0.1).centered(true).momentum(0.5)),
-            reference(|w, g, _, s| rms(w, g, s, true, 0.5)),
-        );
-        close(
-            trajectory(&RmsProp::new(0.1).momentum(0.5)),
-            reference(|w, g, _, s| rms(w, g, s, false, 0.5)),
-        );
-    }
-
-    #[test]
-    fn names_and_configurations() {
-        for (class, _) in TABLE {
-            let optimizer = get(&class.to_lowercase()).unwrap();
-            assert_eq!(optimizer.class_name(), *class);
-            assert_eq!(
-                from_config(class, &optimizer.config()).unwrap().config(),
-                optimizer.config()
-            );
         }
-        assert!(
-            get("adan")
-                .unwrap_err()
-                .to_string()
-                .contains("did you mean `adam`?")
-        );
-        let mut config = Adam::default().config();
-        config.insert("beta_3".into(), 1.into());
-        assert!(
-            from_config("Adam", &config)
-                .unwrap_err()
-                .to_string()
-                .contains("beta_3")
-        );
-    }
 
-    #[test]
-    fn arguments_are_checked() {
-        assert!(Adam::new(-1.0).common().check().is_err());
-        assert!(Adam::new(0.1).beta_1(1.0).check().is_err());
-        assert!(
-            Sgd::new(0.1)
-                .clipnorm(1.0)
-                .clipvalue(1.0)
-                .common()
-                .check()
-                .is_err()
-        );
-    }
+        impl $optimizer {
+            /// With this learning rate: a number or a schedule.
+            pub fn new(learning_rate: impl Into<crate::schedule::LearningRate>) -> Self {
+                $optimizer {
+                    common: crate::optimizers::Common::new(learning_rate),
+                    $($arg: $default,)*
+                }
+            }
+
+            $($(#[$arg_doc])*
+            pub fn $arg(mut self, $arg: $type) -> Self {
+                self.$arg = $arg;
+                self
+            })*
+
+            pub(super) fn read(
+                mut arguments: crate::optimizers::Arguments,
+            ) -> crate::error::Result<Self> {
+                let default = $optimizer::default();
+                $(let $arg = arguments.take(stringify!($arg), default.$arg)?;)*
+                Ok($optimizer {
+                    common: arguments.common(default.common)?,
+                    $($arg,)*
+                })
+            }
+
+            /// Keras's configuration.
+            fn written(&self) -> crate::config::Config {
+                self.common.config(
+                    $class,
+                    [$((stringify!($arg), serde_json::json!(self.$arg)),)*],
+                )
+            }
+        }
+    };
 }
+use optimizer;
+
+/// The four methods of [`Optimizer`] that say who a struct made by [`optimizer!`] is.
+macro_rules! identity {
+    ($class:literal) => {
+        fn class_name(&self) -> &'static str {
+            $class
+        }
+
+        fn config(&self) -> crate::config::Config {
+            self.written()
+        }
+
+        fn common(&self) -> &crate::optimizers::Common {
+            &self.common
+        }
+
+        fn common_mut(&mut self) -> &mut crate::optimizers::Common {
+            &mut self.common
+        }
+    };
+}
+use identity;
+
+/// An optimizer shared by a model and its copies.
+pub(crate) type Shared = Arc<dyn Optimizer>;

@@ -1,100 +1,36 @@
 //! Stochastic gradient descent.
 
-use super::{Arguments, Common, Optimizer, Tick, Var};
-use crate::config::Config;
-use crate::error::{Error, Result};
+use super::{Optimizer, Tick, Var, check_share, identity, optimizer};
+use crate::error::Result;
 use crate::kernels::update;
 
-/// Gradient descent, with momentum if asked for. [Keras](https://keras.io/api/optimizers/sgd/)
-///
-/// Without momentum `w -= lr g`. With it `v = momentum v - lr g` and `w += v`, or with `nesterov`
-/// `w += momentum v - lr g`.
-///
-/// | name | default | meaning |
-/// |---|---|---|
-/// | `learning_rate` | 0.01 | step size |
-/// | `momentum` | 0 | share of the velocity that is kept |
-/// | `nesterov` | false | look ahead (Sutskever et al., 2013) |
-#[derive(Clone, Debug)]
-pub struct Sgd {
-    common: Common,
-    momentum: f64,
-    nesterov: bool,
+optimizer! {
+    /// Gradient descent, with momentum if asked for. [Keras](https://keras.io/api/optimizers/sgd/)
+    ///
+    /// Without momentum `w -= lr g`. With it `v = momentum v - lr g` and `w += v`, or with `nesterov`
+    /// `w += momentum v - lr g`.
+    ///
+    /// | name | default | meaning |
+    /// |---|---|---|
+    /// | `learning_rate` | 0.01 | step size |
+    /// | `momentum` | 0 | share of the velocity that is kept |
+    /// | `nesterov` | false | look ahead (Sutskever et al., 2013) |
+    Sgd("SGD", 0.01) {
+        /// Share of the velocity that is kept.
+        momentum: f64 = 0.0,
+        /// Whether the velocity looks ahead.
+        nesterov: bool = false,
+    }
 }
 
 /// Keras's spelling of [`Sgd`].
 pub use Sgd as SGD;
 
-impl Default for Sgd {
-    fn default() -> Self {
-        Sgd::new(0.01)
-    }
-}
-
-impl Sgd {
-    /// With this learning rate.
-    pub fn new(learning_rate: f64) -> Self {
-        Sgd {
-            common: Common::new(learning_rate),
-            momentum: 0.0,
-            nesterov: false,
-        }
-    }
-
-    /// Share of the velocity that is kept.
-    pub fn momentum(mut self, momentum: f64) -> Self {
-        self.momentum = momentum;
-        self
-    }
-
-    /// Whether the velocity looks ahead.
-    pub fn nesterov(mut self, yes: bool) -> Self {
-        self.nesterov = yes;
-        self
-    }
-
-    pub(super) fn read(mut args: Arguments) -> Result<Self> {
-        let default = Sgd::default();
-        let (momentum, nesterov) = (
-            args.number("momentum", default.momentum)?,
-            args.flag("nesterov", default.nesterov)?,
-        );
-        Ok(Sgd {
-            common: args.common(default.common)?,
-            momentum,
-            nesterov,
-        })
-    }
-}
-
 impl Optimizer for Sgd {
-    fn class_name(&self) -> &'static str {
-        "SGD"
-    }
-
-    fn config(&self) -> Config {
-        self.common.config(
-            "SGD",
-            [
-                ("momentum", self.momentum.into()),
-                ("nesterov", self.nesterov.into()),
-            ],
-        )
-    }
-
-    fn common(&self) -> &Common {
-        &self.common
-    }
-
-    fn common_mut(&mut self) -> &mut Common {
-        &mut self.common
-    }
+    identity!("SGD");
 
     fn check(&self) -> Result<()> {
-        if !(0.0..=1.0).contains(&self.momentum) {
-            return Err(Error::arg("momentum", "a number in [0, 1]", self.momentum));
-        }
-        Ok(())
+        check_share("momentum", self.momentum)
     }
 
     fn slots(&self) -> &[&'static str] {
@@ -105,7 +41,7 @@ impl Optimizer for Sgd {
         }
     }
 
-    fn update(&self, tick: &Tick, var: Var<'_>) {
+    fn update(&self, tick: &Tick<'_>, var: Var<'_>) {
         match var.slots {
             [v] => {
                 let step = update::Momentum {

@@ -1,15 +1,16 @@
 //! Reading models: `.keras` archives, weights files, configurations.
 
+use std::io::Read;
 use std::path::Path;
 
 use serde_json::Value;
 
 use super::archive::Archive;
 use super::hdf5::H5File;
-use super::paths::groups;
 use super::read_config::{Architecture, read_model};
 use super::registry::Registry;
-use super::{legacy, optimizer, read_compiled};
+use super::weights::{self, LoadWeights};
+use super::{dialect, legacy, optimizer, read_compiled};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::graph::weights::Weights;
@@ -21,8 +22,8 @@ const MAX_CONFIG: u64 = 64 << 20;
 /// Largest metadata.
 const MAX_METADATA: u64 = 1 << 20;
 /// Weights may take this much, and this many times the size of the file: what a file merely declares is not allocated.
-const FREE: u64 = 64 << 20;
-const RATIO: u64 = 100;
+pub(super) const MAX_WEIGHTS_FREE: u64 = 64 << 20;
+pub(super) const MAX_WEIGHTS_RATIO: u64 = 100;
 
 /// Reads a model that Keras or this crate saved: a `.keras` archive, or a whole-model `.h5`. The compilation comes along, and
 /// the optimizer's state, so that training goes on where it stopped. [Keras](https://keras.io/api/models/model_saving_apis/model_saving_and_loading/)
@@ -114,8 +115,18 @@ impl Loader {
     ///
     /// # Errors
     /// If the configuration is malformed or holds a class that is not known.
+    ///
+    /// The JSON of Keras 1 and 2 says which version wrote it (`keras_version`), and is read with the meaning it had then.
     pub fn from_json(&self, json: &str) -> Result<Model> {
-        let config = parse(json.as_bytes(), "JSON")?;
+        let mut config = parse(json.as_bytes(), "JSON")?;
+        let version = config.get("keras_version").and_then(Value::as_str);
+        let modern = config.get("module").is_some() && version.is_none();
+        let generation = if modern {
+            3
+        } else {
+            dialect::generation(version)
+        };
+        dialect::modernize(&mut config, generation);
         let Architecture {
             name,
             trainable,
@@ -142,7 +153,7 @@ impl Loader {
     }
 
     fn archive(&self, archive: Archive, file_len: u64) -> Result<Model> {
-        let config = parse(&archive.read("config.json", MAX_CONFIG)?, "config.json")?;
+        let mut config = parse(&archive.read("config.json", MAX_CONFIG)?, "config.json")?;
         let metadata = parse(
             &archive.read("metadata.json", MAX_METADATA)?,
             "metadata.json",
@@ -150,17 +161,23 @@ impl Loader {
         if !metadata.is_object() {
             return Err(Error::data("metadata.json", "expected an object"));
         }
+        dialect::modernize(&mut config, 3);
         let architecture = read_model(&config, &self.registry)?;
         let mut model = self.skeleton(architecture, file_len)?;
-        let limit = FREE + RATIO * file_len;
-        let weights = archive.h5("model.weights.h5", limit)?;
-        fill(&mut model, &weights)?;
+        let limit = MAX_WEIGHTS_FREE + MAX_WEIGHTS_RATIO * file_len;
+        let file = archive.h5("model.weights.h5", limit)?;
+        if model.built {
+            let pieces = weights::pieces(&model, &file, false)?;
+            let mut values = std::mem::take(&mut model.weights);
+            weights::take(&model, &mut values, &file, pieces, LoadWeights::new())?;
+            model.weights = values;
+        }
         if self.compile
             && let Some(config) = config.get("compile_config")
             && let Some(compiled) = read_compiled::read(config, &self.registry)?
         {
             model.compiled = Some(compiled);
-            optimizer::read(&mut model, &weights)?;
+            optimizer::read(&mut model, &file)?;
         }
         Ok(model)
     }
@@ -187,7 +204,7 @@ impl Loader {
 
 fn check_size(graph: &Graph, file_len: u64) -> Result<()> {
     let bytes = 4 * (graph.params_len as u64).saturating_add(graph.state_len as u64);
-    if bytes > FREE.saturating_add(file_len.saturating_mul(RATIO)) {
+    if bytes > MAX_WEIGHTS_FREE.saturating_add(file_len.saturating_mul(MAX_WEIGHTS_RATIO)) {
         return Err(Error::Model(format!(
             "the configuration asks for {bytes} bytes of weights, which a file of {file_len} bytes cannot hold"
         )));
@@ -195,17 +212,16 @@ fn check_size(graph: &Graph, file_len: u64) -> Result<()> {
     Ok(())
 }
 
-fn file_len(path: &Path) -> Result<u64> {
+pub(super) fn file_len(path: &Path) -> Result<u64> {
     Ok(std::fs::metadata(path)
         .map_err(|e| Error::io(path, e))?
         .len())
 }
 
-fn first_bytes(path: &Path) -> Result<[u8; 8]> {
-    use std::io::Read;
-    let mut bytes = [0; 8];
-    let mut file = std::fs::File::open(path).map_err(|e| Error::io(path, e))?;
-    match file.read(&mut bytes) {
+fn first_bytes(path: &Path) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).map_err(|e| Error::io(path, e))?;
+    match file.take(8).read_to_end(&mut bytes) {
         Ok(_) => Ok(bytes),
         Err(e) => Err(Error::io(path, e)),
     }
@@ -217,32 +233,4 @@ fn is_hdf5(bytes: &[u8]) -> bool {
 
 pub(super) fn parse(bytes: &[u8], name: &str) -> Result<Value> {
     serde_json::from_slice(bytes).map_err(|e| Error::data(name, e.to_string()))
-}
-
-/// Reads every weight of a built model from Keras's places.
-pub(super) fn fill(model: &mut Model, file: &H5File) -> Result<()> {
-    if !model.built {
-        return Ok(());
-    }
-    for group in groups(&model.spec, &model.graph) {
-        let path = format!("{}/vars", group.path);
-        let there = match file.has(&path) {
-            true => file.datasets(&path)?.len(),
-            false => 0,
-        };
-        if there != group.vars.len() {
-            return Err(Error::Shape {
-                owner: group.name,
-                want: format!("{} weights", group.vars.len()),
-                got: format!("{there} in `{path}`"),
-            });
-        }
-        for (i, &var) in group.vars.iter().enumerate() {
-            let var = &model.graph.vars[var];
-            let out = model.weights.var_mut(var);
-            file.read_into(&format!("{path}/{i}"), &var.weight.shape, out)
-                .map_err(|e| e.owned_by(&group.name))?;
-        }
-    }
-    Ok(())
 }

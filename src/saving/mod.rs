@@ -2,21 +2,52 @@
 //!
 //! A file is data, never code: classes come from a closed table (and the caller's [`Registry`]), sizes are checked before
 //! anything is allocated, nothing points out of the file, and writes replace a file whole or not at all.
+//!
+//! [`load_model`] and [`Model::save`](crate::models::Model::save) are whole models;
+//! [`Model::save_weights`](crate::models::Model::save_weights) and [`Model::load_weights`](crate::models::Model::load_weights)
+//! the weights alone. The formats beneath know nothing of models: `archive` (zip), `hdf5`, `safetensors`; `source` and `number`
+//! are what they share with `data::npy`, `atomic` is how files come to be.
 
-mod archive;
+#[cfg(feature = "keras")]
+pub(crate) mod archive;
+pub(crate) mod atomic;
+#[cfg(feature = "keras")]
 mod dialect;
-mod hdf5;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
+#[cfg(feature = "keras")]
+pub(crate) mod hdf5;
+#[cfg(feature = "keras")]
 mod legacy;
+#[cfg(feature = "keras")]
 mod load;
-mod number;
+#[cfg(all(test, feature = "keras"))]
+mod mutation_tests;
+pub(crate) mod number;
+#[cfg(feature = "keras")]
 mod optimizer;
+#[cfg(feature = "keras")]
 mod paths;
+#[cfg(feature = "keras")]
 mod read_compiled;
+#[cfg(feature = "keras")]
 mod read_config;
+#[cfg(feature = "keras")]
+mod read_net;
+#[cfg(feature = "keras")]
 mod registry;
+pub(crate) mod safetensors;
+#[cfg(feature = "keras")]
 mod save;
-mod source;
+pub(crate) mod source;
+#[cfg(feature = "keras")]
+mod weights;
+#[cfg(feature = "keras")]
 mod write_config;
 
+#[cfg(feature = "keras")]
 pub use load::{Loader, load_model};
+#[cfg(feature = "keras")]
 pub use registry::Registry;
+#[cfg(feature = "keras")]
+pub use weights::LoadWeights;

@@ -158,6 +158,7 @@ fn brain(bits: u16) -> f32 {
 }
 
 /// Writes numbers as little-endian `f32`, piece by piece.
+#[allow(clippy::unnecessary_cast)] // `Float` may be `f64`.
 pub(crate) fn write_f32(w: &mut (impl Write + ?Sized), values: &[Float]) -> io::Result<()> {
     let mut buffer = vec![0; PIECE.min(values.len().saturating_mul(4))];
     for part in values.chunks(PIECE / 4) {

@@ -12,6 +12,8 @@ use crate::models::spec::{Block, Spec, key};
 pub(super) struct Group {
     /// `layers/dense`, `layers/bidirectional/forward_layer/cell`.
     pub path: String,
+    /// What of it is behind the layer's own group: nothing, or `/forward_layer/cell`.
+    pub part: String,
     /// Name of the layer.
     pub name: String,
     /// Rows of [`Graph::vars`].
@@ -77,18 +79,26 @@ fn walk(
 /// A layer's own group, and those of the parts that it is made of.
 fn layer_groups(graph: &Graph, vars: Range<usize>, path: &str, name: &str) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
-    for var in vars {
-        let path = match graph.vars[var].weight.group.as_str() {
-            "" => path.to_string(),
-            group => format!("{path}/{group}"),
-        };
-        match groups.iter_mut().find(|g| g.path == path) {
-            Some(group) => group.vars.push(var),
-            None => groups.push(Group {
-                path,
-                name: name.to_string(),
-                vars: vec![var],
-            }),
+    for var in vars.filter(|&var| !graph.vars[var].weight.adapts) {
+        let weight = &graph.vars[var].weight;
+        for group in [Some(&weight.group), weight.also.as_ref()]
+            .into_iter()
+            .flatten()
+        {
+            let part = match group.as_str() {
+                "" => String::new(),
+                group => format!("/{group}"),
+            };
+            let path = format!("{path}{part}");
+            match groups.iter_mut().find(|g| g.path == path) {
+                Some(group) => group.vars.push(var),
+                None => groups.push(Group {
+                    path,
+                    part,
+                    name: name.to_string(),
+                    vars: vec![var],
+                }),
+            }
         }
     }
     groups

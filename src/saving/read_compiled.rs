@@ -28,7 +28,10 @@ pub(super) fn read(config: &Value, registry: &Registry) -> Result<Option<Compile
         return Ok(None);
     };
     let (class, arguments) = object(optimizer, "optimizer")?;
-    let optimizer = optimizers::from_config(&class, &arguments)?;
+    let optimizer = match registry.find_optimizer(&class) {
+        Some(make) => make(&arguments)?,
+        None => optimizers::from_config(&class, &arguments)?,
+    };
     let losses = per_output(loss, "loss", &|v| read_loss(v, registry))?;
     let mut compiled = Compile::new(optimizer, losses).into_compiled()?;
     let list = |v: &Value| read_metrics(v, registry);
@@ -122,15 +125,11 @@ fn metric_lists(
 }
 
 fn read_loss(value: &Value, registry: &Registry) -> Result<Arc<dyn Loss>> {
-    let (class, mut config) = object(value, "loss")?;
+    let (class, config) = object(value, "loss")?;
     if let Some(make) = registry.find_loss(&class) {
         return make(&config);
     }
-    if value.is_string() || value["class_name"] == "function" {
-        return losses::get(&class).map_err(|_| unknown("loss", &class, "compile_config/loss"));
-    }
-    config.remove("dtype");
-    match losses::from_config(&class, &config) {
+    match losses::deserialize(value) {
         Err(Error::Unknown { .. }) => Err(unknown("loss", &class, "compile_config/loss")),
         other => other,
     }
@@ -147,16 +146,11 @@ fn read_metrics(value: &Value, registry: &Registry) -> Result<Vec<Box<dyn Metric
 }
 
 fn read_metric(value: &Value, registry: &Registry) -> Result<Box<dyn Metric>> {
-    let (class, mut config) = object(value, "metrics")?;
+    let (class, config) = object(value, "metrics")?;
     if let Some(make) = registry.find_metric(&class) {
         return make(&config);
     }
-    if value.is_string() || value["class_name"] == "function" {
-        return metrics::get(&class)
-            .map_err(|_| unknown("metric", &class, "compile_config/metrics"));
-    }
-    config.remove("dtype");
-    match metrics::get(&class) {
+    match metrics::deserialize(value) {
         Err(Error::Unknown { .. }) => Err(unknown("metric", &class, "compile_config/metrics")),
         other => other,
     }

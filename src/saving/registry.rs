@@ -9,10 +9,11 @@ use crate::error::{Error, Result};
 use crate::layer::Layer;
 use crate::losses::Loss;
 use crate::metrics::Metric;
+use crate::optimizers::Optimizer;
 
 type Make<T> = Arc<dyn Fn(&Config) -> Result<T> + Send + Sync>;
 
-/// Custom layers, losses and metrics by class name: what Keras calls `custom_objects`.
+/// Custom layers, losses, metrics and optimizers by class name: what Keras calls `custom_objects`.
 ///
 /// A class is found by its name, with or without the package it was registered under (`mine>Scale`).
 #[derive(Clone, Default)]
@@ -20,6 +21,7 @@ pub struct Registry {
     layers: HashMap<String, Make<Arc<dyn Layer>>>,
     losses: HashMap<String, Make<Arc<dyn Loss>>>,
     metrics: HashMap<String, Make<Box<dyn Metric>>>,
+    optimizers: HashMap<String, Make<Arc<dyn Optimizer>>>,
 }
 
 impl fmt::Debug for Registry {
@@ -28,6 +30,7 @@ impl fmt::Debug for Registry {
             .field("layers", &self.layers.keys())
             .field("losses", &self.losses.keys())
             .field("metrics", &self.metrics.keys())
+            .field("optimizers", &self.optimizers.keys())
             .finish()
     }
 }
@@ -71,12 +74,27 @@ impl Registry {
         self
     }
 
+    /// An optimizer of this class is made from its configuration.
+    pub fn optimizer<O: Optimizer + 'static>(
+        mut self,
+        class: &str,
+        make: impl Fn(&Config) -> Result<O> + Send + Sync + 'static,
+    ) -> Self {
+        let make = move |config: &Config| Ok(Arc::new(make(config)?) as Arc<dyn Optimizer>);
+        self.optimizers.insert(class.into(), Arc::new(make));
+        self
+    }
+
     pub(super) fn find_layer(&self, class: &str) -> Option<&Make<Arc<dyn Layer>>> {
         find(&self.layers, class)
     }
 
     pub(super) fn find_loss(&self, class: &str) -> Option<&Make<Arc<dyn Loss>>> {
         find(&self.losses, class)
+    }
+
+    pub(super) fn find_optimizer(&self, class: &str) -> Option<&Make<Arc<dyn Optimizer>>> {
+        find(&self.optimizers, class)
     }
 
     pub(super) fn find_metric(&self, class: &str) -> Option<&Make<Box<dyn Metric>>> {

@@ -1,16 +1,19 @@
 //! Writing models.
 
+use std::borrow::Cow;
 use std::io::{Cursor, Seek, Write};
 use std::path::Path;
 
 use serde_json::{Value, json};
 
 use super::archive::ArchiveWriter;
+use super::atomic::write_atomically;
 use super::hdf5::H5Writer;
 use super::paths::groups;
 use super::write_config::{KERAS_VERSION, write_compiled, write_model};
 use super::{legacy, optimizer};
 use crate::error::{Error, Result};
+use crate::layer::Weights;
 use crate::models::Model;
 
 impl Model {
@@ -35,11 +38,7 @@ impl Model {
             Some("keras") => {
                 std::fs::write(path, self.to_keras_bytes()?).map_err(|e| Error::io(path, e))
             }
-            Some("h5" | "hdf5") => {
-                let mut bytes = Vec::new();
-                legacy::write(self, &mut bytes)?;
-                std::fs::write(path, bytes).map_err(|e| Error::io(path, e))
-            }
+            Some("h5" | "hdf5") => write_atomically(path, |w| legacy::write(self, w)),
             _ => Err(Error::arg(
                 "path",
                 "a name that ends in `.keras` or `.h5`",
@@ -57,6 +56,16 @@ impl Model {
         let mut bytes = Cursor::new(Vec::new());
         self.write_archive(&mut bytes)?;
         Ok(bytes.into_inner())
+    }
+
+    /// The bytes of a whole-model `.h5`, Keras's older format.
+    ///
+    /// # Errors
+    /// If a layer cannot be written.
+    pub fn to_h5_bytes(&self) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        legacy::write(self, &mut bytes)?;
+        Ok(bytes)
     }
 
     /// The architecture without weights, as Keras's `to_json`.
@@ -78,12 +87,17 @@ impl Model {
 
     fn write_archive(&self, w: &mut (impl Write + Seek)) -> Result<()> {
         let weights = self.weights_file(true)?;
-        let mut archive = ArchiveWriter::new(w);
-        let metadata = json!({"keras_version": KERAS_VERSION, "date_saved": date()});
-        archive.add("metadata.json", metadata.to_string().as_bytes())?;
-        archive.add("config.json", self.config()?.to_string().as_bytes())?;
-        archive.add("model.weights.h5", &weights.finish())?;
-        archive.finish()
+        let metadata = json!({"keras_version": KERAS_VERSION, "date_saved": date()}).to_string();
+        let config = self.config()?.to_string();
+        let write = || {
+            let mut archive = ArchiveWriter::new(w)?;
+            for (name, text) in [("metadata.json", &metadata), ("config.json", &config)] {
+                archive.member(name, text.len() as u64, |w| w.write_all(text.as_bytes()))?;
+            }
+            archive.member("model.weights.h5", weights.size(), |w| weights.write_to(w))?;
+            archive.finish().map(drop)
+        };
+        write().map_err(|e| Error::io(&self.name, e))
     }
 
     /// The weights, and with `optimizer` its state.
@@ -98,11 +112,18 @@ impl Model {
             file.attr_string(&path, "name", &group.name)?;
             for (i, &var) in group.vars.iter().enumerate() {
                 let var = &self.graph.vars[var];
-                file.dataset(
-                    &format!("{path}/{i}"),
-                    &var.weight.shape,
-                    self.weights.var(var),
-                )?;
+                let entry = &self.graph.entries[var.entry];
+                let w = Weights::new(
+                    &self.weights.params[entry.params.clone()],
+                    &entry.param_lens,
+                );
+                let state =
+                    Weights::new(&self.weights.state[entry.state.clone()], &entry.state_lens);
+                let values = match entry.layer.filed(var.weight.name, w, state) {
+                    Some(values) => Cow::Owned(values),
+                    None => Cow::Borrowed(self.weights.var(var)),
+                };
+                file.dataset(&format!("{path}/{i}"), &var.weight.shape, values)?;
             }
         }
         if optimizer {

@@ -38,7 +38,12 @@ impl Source {
         }
         let file = File::open(path).map_err(io)?;
         let len = file.metadata().map_err(io)?.len();
-        Ok(Source::part(file, 0, len, &name))
+        Ok(Source {
+            name: name.into(),
+            bytes: Bytes::File(Arc::new(Mutex::new(file))),
+            start: 0,
+            len,
+        })
     }
 
     pub(crate) fn memory(bytes: Vec<u8>, name: &str) -> Source {
@@ -47,16 +52,6 @@ impl Source {
             start: 0,
             len: bytes.len() as u64,
             bytes: Bytes::Memory(Arc::new(bytes)),
-        }
-    }
-
-    /// `len` bytes of a file from `start` on.
-    pub(crate) fn part(file: File, start: u64, len: u64, name: &str) -> Source {
-        Source {
-            name: name.into(),
-            bytes: Bytes::File(Arc::new(Mutex::new(file))),
-            start,
-            len,
         }
     }
 

@@ -4,15 +4,14 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value, json};
 
+use crate::envelope::{custom, envelope};
 use crate::error::{Error, Result};
 use crate::layer::{Arg, LayerRef};
-use crate::layers;
-use crate::losses::Loss;
-use crate::metrics::Metric;
-use crate::models::spec::{
-    Block, CallSite, Chain, Form, Input, Net, Source, Spec, bind, block_names, lower,
-};
-use crate::optimizers::Optimizer;
+use crate::layers::{self, inner::dtype};
+use crate::losses;
+use crate::metrics::{self, Metric};
+use crate::models::spec::{Block, CallSite, Chain, Form, Input, Net, Source, Spec, block_names};
+use crate::optimizers;
 use crate::shape::Shape;
 use crate::train::compile::{Compiled, PerOutput};
 
@@ -74,7 +73,7 @@ fn write_net(name: &str, trainable: bool, net: &Net) -> Result<Value> {
             .clone()
             .unwrap_or_else(|| format!("input_{i}"))
     };
-    let shapes = value_shapes(net)?;
+    let shapes = net.value_shapes()?;
     // Keras counts the calls of each layer; at the ends of a model from 1 where the layer is a functional model.
     let mut count: HashMap<usize, usize> = HashMap::new();
     let number: Vec<usize> = net
@@ -135,41 +134,6 @@ fn write_net(name: &str, trainable: bool, net: &Net) -> Result<Value> {
     Ok(object)
 }
 
-/// Shapes of the outputs of every call.
-fn value_shapes(net: &Net) -> Result<Vec<Vec<Shape>>> {
-    let mut shapes: Vec<Vec<Shape>> = Vec::with_capacity(net.calls.len());
-    for site in &net.calls {
-        let block = &net.blocks[site.block];
-        let shape = |s: &Source| match *s {
-            Source::Input(i) => net.inputs[i].shape.clone(),
-            Source::Call(call, output) => shapes[call][output].clone(),
-        };
-        let bound = bind(block, &site.call)?;
-        let inputs: Vec<Shape> = bound
-            .inputs
-            .iter()
-            .map(|&i| shape(&site.tensors[i]))
-            .collect();
-        shapes.push(match block {
-            Block::Layer(layer) => {
-                let layer = bound.layer.as_ref().unwrap_or(&layer.layer);
-                let mut outputs = vec![layer.output_shape(&inputs)?];
-                outputs.extend(layer.more_outputs(&inputs)?);
-                outputs
-            }
-            Block::Model(model) => {
-                let graph = lower(&model.spec, &inputs)?;
-                graph
-                    .outputs
-                    .iter()
-                    .map(|&v| graph.values[v].clone())
-                    .collect()
-            }
-        });
-    }
-    Ok(shapes)
-}
-
 fn write_call(site: &CallSite, tensor: &dyn Fn(&Source) -> Value) -> Value {
     let args: Vec<Value> = site
         .call
@@ -212,7 +176,10 @@ fn write_layer(layer: &LayerRef, name: &str) -> Result<Value> {
     }
     let mut config = Map::new();
     config.insert("name".into(), json!(name));
-    config.insert("trainable".into(), json!(layer.trainable));
+    // Keras's spatial dropouts have no such argument.
+    if !class.starts_with("SpatialDropout") {
+        config.insert("trainable".into(), json!(layer.trainable));
+    }
     config.insert("dtype".into(), dtype());
     let own = layer.layer.config();
     if let Some(key) = ["name", "trainable", "dtype"]
@@ -246,24 +213,6 @@ fn write_input(input: &Input, name: &str) -> Value {
     object
 }
 
-fn envelope(module: &str, class: &str, config: Value) -> Value {
-    json!({"module": module, "class_name": class, "config": config, "registered_name": null})
-}
-
-/// A class of the user's, as Keras writes one that was registered under the package `Custom`.
-fn custom(class: &str, config: Value) -> Value {
-    let registered = match class.contains('>') {
-        true => class.to_string(),
-        false => format!("Custom>{class}"),
-    };
-    let class = class.rsplit('>').next().unwrap_or(class);
-    json!({"module": null, "class_name": class, "config": config, "registered_name": registered})
-}
-
-fn dtype() -> Value {
-    json!({"module": "keras", "class_name": "DTypePolicy", "config": {"name": "float32"}, "registered_name": null})
-}
-
 fn batch_shape(batch: Option<usize>, shape: &Shape) -> Value {
     let sizes = std::iter::once(&batch).chain(shape.dims());
     sizes.map(|n| json!(n)).collect()
@@ -272,8 +221,8 @@ fn batch_shape(batch: Option<usize>, shape: &Shape) -> Value {
 /// Keras's `compile_config`.
 pub(super) fn write_compiled(compiled: &Compiled) -> Value {
     json!({
-        "optimizer": write_optimizer(compiled.optimizer.as_ref()),
-        "loss": per_output(&compiled.losses, &|l| write_loss(l.as_ref())),
+        "optimizer": optimizers::serialize(compiled.optimizer.as_ref()),
+        "loss": per_output(&compiled.losses, &|l| losses::serialize(l.as_ref())),
         "loss_weights": compiled.loss_weights.as_ref().map(|w| per_output(w, &|w| json!(w))),
         "metrics": write_metrics(&compiled.metrics),
         "weighted_metrics": write_metrics(&compiled.weighted_metrics),
@@ -283,44 +232,15 @@ pub(super) fn write_compiled(compiled: &Compiled) -> Value {
     })
 }
 
-pub(super) fn write_optimizer(optimizer: &dyn Optimizer) -> Value {
-    envelope(
-        "keras.optimizers",
-        optimizer.class_name(),
-        Value::Object(optimizer.config()),
-    )
-}
-
-fn write_loss(loss: &dyn Loss) -> Value {
-    let (class, config) = (loss.class_name(), Value::Object(loss.config()));
-    match crate::losses::from_config(class, &loss.config()).is_ok() {
-        true => envelope("keras.losses", class, config),
-        false => custom(class, config),
-    }
-}
-
-fn write_metrics(metrics: &PerOutput<Vec<Box<dyn Metric>>>) -> Value {
-    if metrics.iter().all(Vec::is_empty) {
+fn write_metrics(all: &PerOutput<Vec<Box<dyn Metric>>>) -> Value {
+    if all.iter().all(Vec::is_empty) {
         return Value::Null;
     }
-    per_output(metrics, &|list| {
-        list.iter().map(|m| write_metric(m.as_ref())).collect()
+    per_output(all, &|list| {
+        list.iter()
+            .map(|m| metrics::serialize(m.as_ref()))
+            .collect()
     })
-}
-
-fn write_metric(metric: &dyn Metric) -> Value {
-    let (class, config) = (metric.class_name(), Value::Object(metric.config()));
-    // By name where the name says it all: it is also what the metric reports under.
-    if let Ok(named) = crate::metrics::get(&metric.name())
-        && named.class_name() == class
-        && named.config() == metric.config()
-    {
-        return json!(metric.name());
-    }
-    match crate::metrics::get(class).is_ok() {
-        true => envelope("keras.metrics", class, config),
-        false => custom(class, config),
-    }
 }
 
 fn per_output<T>(values: &PerOutput<T>, write: &dyn Fn(&T) -> Value) -> Value {

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::update::OptimizerState;
+use super::optimizer_state::OptimizerState;
+use super::update;
 use crate::error::{Error, Result};
 use crate::losses::{self, Loss};
 use crate::metrics::{self, Metric};
@@ -135,17 +136,13 @@ impl Compile {
     pub fn new(optimizer: impl IntoOptimizer, loss: impl IntoLosses) -> Self {
         Compile((|| {
             let optimizer = optimizer.into_optimizer()?;
-            optimizer
-                .common()
-                .check()
-                .and_then(|()| optimizer.check())
-                .map_err(|e| e.owned_by(optimizer.class_name()))?;
+            update::check(&optimizer)?;
             Ok(Compiled {
                 losses: loss.into_losses()?,
                 loss_weights: None,
                 metrics: PerOutput::All(Vec::new()),
                 weighted_metrics: PerOutput::All(Vec::new()),
-                state: OptimizerState::new(optimizer.common().learning_rate),
+                state: OptimizerState::new(&optimizer),
                 optimizer,
             })
         })())
@@ -243,18 +240,19 @@ impl Model {
         self.compiled.as_ref().ok_or(Error::NotCompiled { call })
     }
 
-    /// The learning rate of the next step.
+    /// The learning rate of the next step; of a schedule, what it says for that step.
     ///
     /// # Errors
-    /// If the model is not compiled.
+    /// If the model is not compiled, or has several optimizers.
     pub fn learning_rate(&self) -> Result<f64> {
-        Ok(self.compiled("learning_rate")?.state.learning_rate)
+        let compiled = self.compiled("learning_rate")?;
+        compiled.state.learning_rate(&compiled.optimizer)
     }
 
     /// Changes the learning rate from the next step on.
     ///
     /// # Errors
-    /// If the model is not compiled, or the value is negative or not finite.
+    /// If the model is not compiled, the value is negative or not finite, the rate is a schedule, or there are several optimizers.
     pub fn set_learning_rate(&mut self, rate: f64) -> Result<()> {
         if !(rate >= 0.0 && rate.is_finite()) {
             return Err(
@@ -265,8 +263,10 @@ impl Model {
         let compiled = self.compiled.as_mut().ok_or(Error::NotCompiled {
             call: "set_learning_rate",
         })?;
-        compiled.state.learning_rate = rate;
-        Ok(())
+        compiled
+            .state
+            .set_learning_rate(&compiled.optimizer, rate)
+            .map_err(|e| e.owned_by("set_learning_rate"))
     }
 }
 

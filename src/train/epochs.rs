@@ -3,7 +3,6 @@
 use super::fit::Options;
 use super::samples::{Gather, Samples};
 use super::step::{Batch, Step, Trainer};
-use super::update;
 use crate::callbacks::progress::Progress;
 use crate::callbacks::{Callback, History, Logs, TrainContext};
 use crate::error::{Error, Result};
@@ -56,11 +55,7 @@ impl Model {
             }
         }
         if let Some(compiled) = &cx.model.compiled {
-            update::finalize(
-                compiled.optimizer.common(),
-                &compiled.state,
-                &mut cx.model.weights,
-            );
+            trainer.finalize(compiled, &mut cx.model.weights);
         }
         for callback in callbacks.iter_mut() {
             let ended = callback.on_train_end(&mut cx);
@@ -186,6 +181,7 @@ pub(crate) fn test_all(
     model: &Model,
     par: Par,
 ) -> Result<()> {
+    trainer.begin_tests(&model.weights);
     let mut indices = [0u32; 256];
     let mut start = 0;
     while start < data.len() {
@@ -210,8 +206,8 @@ pub(crate) fn test_all(
 }
 
 pub(crate) fn collect(trainer: &Trainer, prefix: &str, logs: &mut Logs) {
-    trainer.results(|name, value| match prefix {
-        "" => logs.set(name, value),
-        _ => logs.set(&format!("{prefix}{name}"), value),
+    trainer.results(|name, value, values| match prefix {
+        "" => logs.set_values(name, value, values),
+        _ => logs.set_values(&format!("{prefix}{name}"), value, values),
     });
 }

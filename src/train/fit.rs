@@ -1,5 +1,7 @@
 //! `fit`: epochs of shuffled batches, validation, callbacks, history.
 
+use super::class_weight::{Classes, sample_weights};
+use super::compile::PerOutput;
 use super::samples::{Samples, check_weights};
 use super::step::Trainer;
 use crate::callbacks::{Callback, History, Verbose};
@@ -18,7 +20,9 @@ use crate::tensor::{Arrays, IntoArrays};
 /// | `shuffle` | true | a new order every epoch |
 /// | `validation` | none | data measured after every epoch |
 /// | `validation_split` | 0 | the last fraction of the data, taken before shuffling, as Keras does |
+/// | `validation_sample_weight` | none | factor on the validation loss of each sample (or position) |
 /// | `sample_weight` | none | factor on the loss of each sample (or position) |
+/// | `class_weight` | none | factor on the loss of the samples of each class |
 /// | `verbose` | `Auto` | [`Verbose`], or Keras's 0, 1, 2 |
 /// | `callback` | none | may be given several times |
 /// | `initial_epoch` | 0 | number of the first epoch, for going on |
@@ -30,7 +34,9 @@ pub struct Fit<'a> {
     shuffle: bool,
     validation: Option<Result<(Arrays<'a>, Arrays<'a>)>>,
     validation_split: f64,
+    validation_sample_weight: Option<Result<Arrays<'a>>>,
     sample_weight: Option<Result<Arrays<'a>>>,
+    class_weight: Option<PerOutput<Classes>>,
     verbose: Verbose,
     callbacks: Vec<Box<dyn Callback + 'a>>,
     initial_epoch: usize,
@@ -53,7 +59,9 @@ impl<'a> Fit<'a> {
             shuffle: true,
             validation: None,
             validation_split: 0.0,
+            validation_sample_weight: None,
             sample_weight: None,
+            class_weight: None,
             verbose: Verbose::Auto,
             callbacks: Vec::new(),
             initial_epoch: 0,
@@ -89,6 +97,39 @@ impl<'a> Fit<'a> {
     /// Factor on the loss of every sample (`[n]`) or position (`[n, steps]`).
     pub fn sample_weight(mut self, weight: impl IntoArrays<'a>) -> Self {
         self.sample_weight = Some(weight.into_arrays());
+        self
+    }
+
+    /// The same for the data of [`validation`](Self::validation).
+    pub fn validation_sample_weight(mut self, weight: impl IntoArrays<'a>) -> Self {
+        self.validation_sample_weight = Some(weight.into_arrays());
+        self
+    }
+
+    /// Factor on the loss (and on weighted metrics) of the samples of each class; 1 for classes that are not listed. The class of
+    /// a target is its id, or the place of the largest of a one-hot target. Validation data have no such weights.
+    ///
+    /// ```
+    /// use oxhorn::prelude::*;
+    /// let mut model = Sequential::new().seed(0).input([1]).add(Dense::new(1).activation("sigmoid"));
+    /// model.compile("sgd", "binary_crossentropy", ())?;
+    /// let (x, y) = ([[0.0f32], [1.0], [2.0], [3.0]], [[0.0f32], [0.0], [0.0], [1.0]]);
+    /// model.fit(&x, &y, Fit::epochs(1).class_weight([(0, 0.5), (1, 1.5)]).verbose(0))?;
+    /// # Ok::<(), oxhorn::Error>(())
+    /// ```
+    pub fn class_weight(mut self, weights: impl Into<Vec<(i64, f64)>>) -> Self {
+        self.class_weight = Some(PerOutput::All(weights.into()));
+        self
+    }
+
+    /// The same for the output of this name, in models with several.
+    pub fn class_weight_of(mut self, output: &str, weights: impl Into<Vec<(i64, f64)>>) -> Self {
+        let mut named = match self.class_weight.take() {
+            Some(PerOutput::Named(named)) => named,
+            _ => Vec::new(),
+        };
+        named.push((output.into(), weights.into()));
+        self.class_weight = Some(PerOutput::Named(named));
         self
     }
 
@@ -166,11 +207,17 @@ impl Model {
         let weights = weights
             .map(|w| self.order_outputs(w, "sample_weight"))
             .transpose()?;
-        let data = Samples::new(
-            self.check_inputs(x, "x")?,
-            self.order_outputs(y, "y")?,
-            weights,
-        )?;
+        let y = self.order_outputs(y, "y")?;
+        let by_class = match &fit.class_weight {
+            None => None,
+            Some(_) if weights.is_some() => {
+                let want = "one of `class_weight` and `sample_weight`";
+                return Err(Error::arg("class_weight", want, "both").owned_by("fit"));
+            }
+            Some(classes) => Some(sample_weights(classes, &y, &self.output_names())?),
+        };
+        let only_training = by_class.is_some();
+        let data = Samples::new(self.check_inputs(x, "x")?, y, by_class.or(weights))?;
         if fit.batch_size == 0 {
             return Err(Error::arg("batch_size", "a positive number", 0).owned_by("fit"));
         }
@@ -186,17 +233,25 @@ impl Model {
             data.check_finite()?;
         }
         let split = if fit.validation.is_none() && fit.validation_split > 0.0 {
-            Some(data.split(fit.validation_split)?)
+            let (train, mut validation) = data.split(fit.validation_split)?;
+            if only_training {
+                validation.weights = None;
+            }
+            Some((train, validation))
         } else {
             None
         };
         let given = match fit.validation {
             Some(pair) => {
                 let (x, y) = pair?;
+                let weights = fit.validation_sample_weight.transpose()?;
+                let weights = weights
+                    .map(|w| self.order_outputs(w, "validation_sample_weight"))
+                    .transpose()?;
                 Some(Samples::new(
                     self.check_inputs(x, "validation x")?,
                     self.order_outputs(y, "validation y")?,
-                    None,
+                    weights,
                 )?)
             }
             None => None,
@@ -205,6 +260,9 @@ impl Model {
             Some((train, validation)) => (train, Some(validation)),
             None => (&data, given.as_ref()),
         };
+        for data in [Some(train), validation].into_iter().flatten() {
+            self.check_stateful("fit", fit.batch_size.min(data.len()), data.len())?;
+        }
         let mut trainer = self.take_trainer(&Samples::dims(&train.y))?;
         let options = Options {
             epochs: fit.epochs,

@@ -1,11 +1,15 @@
 //! Training and inference: `compile`, `fit`, `evaluate`, `predict` of [`Model`](crate::models::Model).
 
+mod class_weight;
 pub mod compile;
 mod epochs;
 pub mod evaluate;
 pub mod fit;
 mod measure;
+mod optimizer_state;
+mod output;
 pub mod predict;
 mod samples;
+pub mod saved;
 pub mod step;
 pub mod update;

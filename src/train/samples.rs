@@ -169,7 +169,12 @@ pub(crate) fn check_weights(trainer: &Trainer, data: &Samples<'_>, outputs: usiz
     }
     for (i, tensor) in weights.tensors().iter().enumerate() {
         let each = tensor.sample().numel();
-        let positions = trainer.positions(i, &Samples::dims(&data.x))?;
+        let Some(positions) = trainer.positions(i, &Samples::dims(&data.x))? else {
+            let want = "none, because the loss judges the samples together";
+            return Err(
+                Error::shape(want, format!("shape {:?}", tensor.dims())).owned_by("sample_weight")
+            );
+        };
         if each != 1 && each != positions {
             let got = format!("shape {:?}", tensor.dims());
             return Err(Error::shape(

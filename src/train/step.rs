@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::compile::Compiled;
-use super::measure::{Mean, Measure, measures, spread};
-use super::update::{self, UpdatePlan};
-use crate::activation::Activation;
+use super::measure::{Mean, measures, name_measures};
+use super::output::{Output, Room};
+use super::update::UpdatePlan;
 use crate::error::{Error, Result};
 use crate::float::Float;
 use crate::graph::Graph;
@@ -16,7 +16,7 @@ use crate::graph::workspace::Workspace;
 use crate::kernels::elementwise;
 use crate::kernels::memory::Buffer;
 use crate::kernels::parallel::Par;
-use crate::layer::{Mode, View, ViewMut};
+use crate::layer::{Mode, View};
 use crate::losses::Loss;
 use crate::models::Model;
 use crate::shape::{Dims, Shape};
@@ -34,25 +34,10 @@ pub struct Trainer {
     train: Workspace,
     infer: Workspace,
     dw: Buffer,
-    coef: Vec<Float>,
-    values: Vec<Float>,
-    probabilities: Vec<Float>,
-    /// Gradient of an earlier output that is the same value.
-    earlier: Vec<Float>,
+    /// The states that some tests started from, carried from batch to batch; only with stateful layers.
+    carried: Option<Buffer>,
+    room: Room,
     total: Mean,
-}
-
-/// What is measured at one output.
-#[derive(Debug)]
-struct Output {
-    /// `None`: nothing is minimised here.
-    loss: Option<Arc<dyn Loss>>,
-    weight: f64,
-    /// The activation that was cut off.
-    head: Option<Activation>,
-    metrics: Vec<Measure>,
-    total: Mean,
-    name: String,
 }
 
 /// A batch, one slice an input, target and (optional) weight of a target.
@@ -96,7 +81,6 @@ impl Trainer {
                     .owned_by("y"),
             );
         }
-        update::check_slots(compiled.optimizer.as_ref())?;
         let mut graph = model.graph.clone();
         let names = model.output_names();
         let losses = compiled.losses.resolve("loss", &names)?;
@@ -108,7 +92,7 @@ impl Trainer {
         let weighted = compiled
             .weighted_metrics
             .resolve("weighted_metrics", &names)?;
-        let mut outputs = Vec::with_capacity(n);
+        let (mut outputs, mut measured) = (Vec::with_capacity(n), Vec::with_capacity(n));
         for (i, target) in targets.iter().enumerate() {
             let (target, name) = (Shape::from(*target), names[i].clone());
             let shape = graph.values[graph.outputs[i]].clone();
@@ -117,31 +101,31 @@ impl Trainer {
             } else {
                 String::new()
             };
-            let (mut loss, mut head) = (losses[i].cloned(), None);
-            if let Some(plain) = &loss {
-                plain
-                    .check(&target, &shape)
-                    .map_err(|e| e.owned_by(plain.class_name()))?;
-                let cut = graph
-                    .with_logits(i)
-                    .and_then(|(cut, head)| plain.on_logits(&head).map(|loss| (cut, head, loss)));
-                if let Some((cut, activation, on_logits)) = cut {
-                    graph = cut;
-                    (loss, head) = (Some(on_logits), Some(activation));
-                }
+            let resolve = |loss: &Arc<dyn Loss>| match loss.resolve(&target, &shape) {
+                Some(loss) => loss,
+                None => loss.clone(),
+            };
+            let loss = losses[i].map(resolve);
+            if let Some(loss) = &loss {
+                loss.check(&target, &shape)
+                    .map_err(|e| e.owned_by(loss.class_name()))?;
             }
-            let metrics = measures(metrics[i], weighted[i], &target, &shape, &prefix)?;
-            outputs.push(Output {
-                loss,
-                weight: weights[i].copied().unwrap_or(1.0),
-                head,
-                metrics,
-                total: Mean::default(),
-                name,
-            });
+            measured.push(measures(metrics[i], weighted[i], &target, &shape, &prefix)?);
+            let weight = weights[i].copied().unwrap_or(1.0);
+            let mut output = Output::new(loss, weight, name);
+            if let Some((cut, head)) = graph.with_logits(i)
+                && output.cut(head, &mut measured[i])
+            {
+                graph = cut;
+            }
+            outputs.push(output);
+        }
+        name_measures(&mut measured);
+        for (output, metrics) in outputs.iter_mut().zip(measured) {
+            output.metrics = metrics;
         }
         Ok(Trainer {
-            update: UpdatePlan::new(&graph),
+            update: UpdatePlan::new(&graph, &compiled.optimizer)?,
             dw: Buffer::zeros(graph.params_len),
             graph,
             outputs,
@@ -149,10 +133,8 @@ impl Trainer {
             plans: Vec::new(),
             train: Workspace::default(),
             infer: Workspace::default(),
-            coef: Vec::new(),
-            values: Vec::new(),
-            probabilities: Vec::new(),
-            earlier: Vec::new(),
+            carried: None,
+            room: Room::default(),
             total: Mean::default(),
         })
     }
@@ -187,15 +169,22 @@ impl Trainer {
         Ok(())
     }
 
-    /// Number of weights of one sample at each output: for weights by position.
-    pub fn positions(&self, output: usize, x_dims: &[Dims]) -> Result<usize> {
+    /// Number of weights of one sample at each output, for weights by position; `None` where the loss judges samples together and
+    /// can weigh none.
+    pub fn positions(&self, output: usize, x_dims: &[Dims]) -> Result<Option<usize>> {
         let plan = Plan::new(&self.graph, x_dims, Mode::Infer)?;
-        let dims = &plan.dims[plan.outputs[output]];
-        Ok(match &self.outputs[output].loss {
-            Some(loss) => loss.positions(dims),
-            None => dims.without_last(),
-        }
-        .numel())
+        let dims = plan.dims[plan.outputs[output]];
+        let Some(loss) = &self.outputs[output].loss else {
+            return Ok(Some(dims.without_last().numel()));
+        };
+        // A batch of a size that is no axis: do the values begin with it?
+        const ODD: usize = 1_000_003;
+        let shape = loss.values_shape(ODD, &self.targets[output], &dims);
+        Ok(match shape.first() {
+            None => Some(1),
+            Some(&ODD) => Some(loss.values_shape(1, &self.targets[output], &dims).numel()),
+            Some(_) => None,
+        })
     }
 
     /// Rough number of multiplications of a step, for deciding about threads.
@@ -222,6 +211,11 @@ impl Trainer {
         Ok(plan)
     }
 
+    /// At the end of `fit`: see [`UpdatePlan::finalize`].
+    pub fn finalize(&self, compiled: &Compiled, weights: &mut Weights) {
+        self.update.finalize(&compiled.state, weights);
+    }
+
     /// Forgets losses and metrics: at the beginning of an epoch.
     pub fn reset(&mut self) {
         self.total = Mean::default();
@@ -243,10 +237,14 @@ impl Trainer {
             seed,
             par,
         } = step;
-        compiled.state.reserve(compiled.optimizer.as_ref(), weights);
+        let optimizer = &compiled.optimizer;
+        compiled.state.reserve(optimizer, &self.graph, weights)?;
+        let scale = compiled.state.loss_scale(optimizer.as_ref());
         let mut ws = std::mem::take(&mut self.train);
         ws.reserve(&plan, batch.size);
         let graph = std::mem::take(&mut self.graph);
+        let (params, state) = (&mut weights.params, &mut weights.state);
+        Pass::prepare(&graph, &plan, &mut ws, params, state);
         let pass = Pass {
             graph: &graph,
             plan: &plan,
@@ -257,20 +255,21 @@ impl Trainer {
             mode: Mode::Train,
             seed,
             step: compiled.state.steps,
+            loss_scale: scale as Float,
             par,
         };
         pass.forward(&mut ws);
-        let scale = compiled.optimizer.common().loss_scale_factor.unwrap_or(1.0);
         let mut loss = ws.penalty + self.update.penalty(&graph, weights);
         for i in 0..self.outputs.len() {
             loss += self.measure(i, &pass, &mut ws, &batch, Some(scale));
         }
         let mut dw = std::mem::take(&mut self.dw);
         pass.backward(&mut ws, &mut dw);
-        self.update.add_penalty_grads(&graph, weights, &mut dw);
+        self.update
+            .add_penalty_grads(&graph, weights, &mut dw, scale);
         self.update.apply(
             &graph,
-            compiled.optimizer.as_ref(),
+            optimizer.as_ref(),
             &mut compiled.state,
             weights,
             &mut dw,
@@ -282,6 +281,11 @@ impl Trainer {
         Ok(loss)
     }
 
+    /// Before the first of some batches that are measured: stateful layers start from the model's states.
+    pub fn begin_tests(&mut self, weights: &Weights) {
+        self.carried = self.graph.stateful().map(|_| weights.state.clone());
+    }
+
     /// Measures a batch without training; its loss.
     ///
     /// # Errors
@@ -291,16 +295,18 @@ impl Trainer {
         let mut ws = std::mem::take(&mut self.infer);
         ws.reserve(&plan, batch.size);
         let graph = std::mem::take(&mut self.graph);
+        let mut carried = self.carried.take();
         let pass = Pass {
             graph: &graph,
             plan: &plan,
             params: &weights.params,
-            state: &weights.state,
+            state: carried.as_ref().unwrap_or(&weights.state),
             inputs: batch.x,
             batch: batch.size,
             mode: Mode::Infer,
             seed: 0,
             step: 0,
+            loss_scale: 1.0,
             par,
         };
         pass.forward(&mut ws);
@@ -308,6 +314,10 @@ impl Trainer {
         for i in 0..self.outputs.len() {
             loss += self.measure(i, &pass, &mut ws, &batch, None);
         }
+        if let Some(state) = &mut carried {
+            Pass::update_state(&graph, &plan, &ws, state);
+        }
+        self.carried = carried;
         self.total.add(loss, batch.size);
         (self.graph, self.infer) = (graph, ws);
         Ok(loss)
@@ -322,120 +332,44 @@ impl Trainer {
         batch: &Batch<'_>,
         scale: Option<f64>,
     ) -> f64 {
-        let Trainer {
-            outputs,
-            coef,
-            values,
-            probabilities,
-            earlier,
-            targets,
-            ..
-        } = self;
-        let Output {
-            loss,
-            weight,
-            head,
-            metrics,
-            total,
-            ..
-        } = &mut outputs[i];
+        let (output, room) = (&mut self.outputs[i], &mut self.room);
         let y_true = View {
             data: batch.y[i],
-            shape: &targets[i],
+            shape: &self.targets[i],
             batch: batch.size,
         };
+        let weight = batch.weights.get(i).copied();
+        let mask = pass.output_mask(i, ws).map(|m| m.data);
         let y_pred = pass.output(i, ws);
-        let sample_weight = batch.weights.get(i).copied();
-        let mut value = 0.0;
-        if let Some(loss) = loss {
-            let value_dims = pass.plan.dims[pass.plan.outputs[i]];
-            let n = loss.positions(&value_dims).numel() * batch.size;
-            values.resize(n, 0.0);
-            loss.values(y_true, y_pred, values);
-            coef.resize(n, 1.0);
-            spread(sample_weight, batch.size, coef);
-            let mask = pass
-                .output_mask(i, ws)
-                .map(|m| m.data)
-                .filter(|m| m.len() == n);
-            loss.reduction().coefficients(coef, mask);
-            value = coef
-                .iter()
-                .zip(&*values)
-                .map(|(c, v)| f64::from(*c) * f64::from(*v))
-                .sum();
-            total.add(value, batch.size);
-        }
-        if !metrics.is_empty() {
-            let rows = y_pred.rows();
-            let data = match head {
-                Some(head) => {
-                    probabilities.clear();
-                    probabilities.extend_from_slice(y_pred.data);
-                    head.apply(probabilities, y_pred.cols());
-                    &probabilities[..]
-                }
-                None => y_pred.data,
-            };
-            let y_pred = View { data, ..y_pred };
-            for measure in metrics {
-                let weight = if measure.weighted {
-                    sample_weight
-                } else {
-                    None
-                };
-                measure.metric.update(
-                    y_true,
-                    y_pred,
-                    weight.filter(|w| w.len() == batch.size || w.len() == rows),
-                );
-            }
-        }
+        output.activate(y_pred, room);
+        let value = output.loss(y_true, y_pred, mask, weight, room);
+        output.update_metrics(y_true, y_pred, mask, weight, room);
         if let Some(scale) = scale
-            && let Some((y_pred, dy)) = pass.output_grad(i, ws)
+            && let Some((y_pred, mut dy)) = pass.output_grad(i, ws)
         {
             // A value that is an output twice gets both gradients.
             let again = pass.plan.outputs[..i].contains(&pass.plan.outputs[i]);
-            let Some(loss) = loss else {
-                if !again {
-                    dy.data.fill(0.0);
-                }
-                return 0.0;
-            };
-            earlier.clear();
-            if again {
-                earlier.extend_from_slice(dy.data);
-            }
-            let factor = (*weight * scale) as Float;
-            if factor != 1.0 {
-                elementwise::scale(factor, coef);
-            }
-            loss.grad(
-                y_true,
-                y_pred,
-                coef,
-                ViewMut {
-                    data: &mut *dy.data,
-                    shape: dy.shape,
-                    batch: dy.batch,
-                },
-            );
-            elementwise::add(earlier, &mut dy.data[..earlier.len()]);
+            output.grad(y_true, y_pred, scale, again, &mut dy, room);
         }
-        value * *weight
+        value
     }
 
-    /// Adds `(name, value)` of the loss and every metric, in Keras's order.
-    pub fn results(&self, mut add: impl FnMut(&str, f64)) {
-        add("loss", self.total.get());
+    /// Adds `(name, value, values)` of the loss and every metric, in Keras's order; `values` is empty but for metrics that have
+    /// several.
+    pub fn results(&self, mut add: impl FnMut(&str, f64, &[f64])) {
+        add("loss", self.total.get(), &[]);
         if self.outputs.len() > 1 {
             self.outputs
                 .iter()
                 .filter(|o| o.loss.is_some())
-                .for_each(|o| add(&format!("{}_loss", o.name), o.total.get()));
+                .for_each(|o| add(&format!("{}_loss", o.name), o.total.get(), &[]));
         }
-        for measure in self.outputs.iter().flat_map(|o| &o.metrics) {
-            add(&measure.name, measure.metric.result());
+        for weighted in [false, true] {
+            let all = self.outputs.iter().flat_map(|o| &o.metrics);
+            for measure in all.filter(|m| m.weighted == weighted) {
+                let metric = &measure.metric;
+                add(&measure.name, metric.result(), &metric.results());
+            }
         }
     }
 
@@ -465,6 +399,7 @@ impl Trainer {
             mode: Mode::Train,
             seed: 0,
             step: 0,
+            loss_scale: 1.0,
             par: Par::Serial,
         };
         if let Some(layer) = pass.first_non_finite(&self.train) {

@@ -1,97 +1,116 @@
-//! From gradients to weights: scaling, accumulation, regularizers, clipping, decay, the optimizer's pass, constraints, averaging.
+//! From gradients to weights: scaling, accumulation, regularizers, clipping, decay, the optimizer's pass, averaging, constraints.
 //! Everything that Keras gives every optimizer is here, once.
 
 use std::ops::Range;
 
+use super::optimizer_state::{MAX_SLOTS, OptimizerState, Slots};
 use crate::error::{Error, Result};
 use crate::float::Float;
 use crate::graph::Graph;
-use crate::graph::weights::{Var, Weights, trainable_runs};
+use crate::graph::weights::{Var, Weights};
 use crate::kernels::elementwise;
-use crate::kernels::memory::Buffer;
 use crate::kernels::parallel::Par;
-use crate::layer::Kind;
-use crate::optimizers::{self, Common, Optimizer, Tick};
+use crate::optimizers::{self, Common, Members, Optimizer, Shared, Tick, Variable};
 
-/// What an optimizer remembers between steps.
-#[derive(Clone, Debug)]
-pub struct OptimizerState {
-    /// Steps made (Keras's `iteration` variable); with accumulation, not every step is an update.
-    pub steps: u64,
-    /// Learning rate of the next update.
-    pub learning_rate: f64,
-    /// One array a slot, in the layout of the weights.
-    pub slots: Vec<Buffer>,
-    /// Moving average of the weights.
-    pub average: Option<Buffer>,
-    /// Sum of gradients on the way to the next update.
-    pub accumulated: Option<Buffer>,
+/// The optimizers that update variables: the optimizer itself, or those that it hands its variables to.
+pub fn members(optimizer: &Shared) -> Vec<Shared> {
+    match optimizer.members() {
+        Members::Itself => vec![optimizer.clone()],
+        Members::Scaled(scaled) => members(scaled.inner()),
+        Members::Mapped(map) => map.all().into_iter().cloned().collect(),
+    }
 }
 
-impl OptimizerState {
-    /// Before the first step.
-    pub fn new(learning_rate: f64) -> Self {
-        OptimizerState {
-            steps: 0,
-            learning_rate,
-            slots: Vec::new(),
-            average: None,
-            accumulated: None,
-        }
-    }
-
-    /// Makes the slots for weights of this length, if they do not exist.
-    pub fn reserve(&mut self, optimizer: &dyn Optimizer, weights: &Weights) {
-        let len = weights.params.len();
-        if self.slots.len() != optimizer.slots().len() || self.slots.iter().any(|s| s.len() != len)
-        {
-            self.slots = (0..optimizer.slots().len())
-                .map(|slot| {
-                    let mut buffer = Buffer::zeros(len);
-                    buffer.fill(optimizer.initial(slot));
-                    buffer
-                })
-                .collect();
-        }
-        let common = optimizer.common();
-        if common.use_ema && self.average.is_none() {
-            self.average = Some(Buffer::zeros(len));
-        }
-        if common.gradient_accumulation_steps.is_some() && self.accumulated.is_none() {
-            self.accumulated = Some(Buffer::zeros(len));
-        }
+/// Number of the member that updates the variable of this path.
+pub(super) fn member_of(optimizer: &dyn Optimizer, path: &str) -> Result<usize> {
+    match optimizer.members() {
+        Members::Itself => Ok(0),
+        Members::Scaled(scaled) => member_of(scaled.inner().as_ref(), path),
+        Members::Mapped(map) => map.find(path),
     }
 }
 
 /// What an update needs of the graph, found once.
 #[derive(Debug)]
 pub struct UpdatePlan {
-    /// Contiguous trained weights.
-    runs: Vec<Range<usize>>,
-    /// Trained variables, one by one.
-    vars: Vec<usize>,
-    /// Those with a penalty.
+    members: Vec<MemberPlan>,
+    /// Trained variables with a penalty.
     penalised: Vec<usize>,
-    /// Those with a projection.
+    /// Trained variables with a projection.
     constrained: Vec<usize>,
+}
+
+/// An optimizer and the variables it trains.
+#[derive(Debug)]
+struct MemberPlan {
+    optimizer: Shared,
+    vars: Vec<usize>,
+    /// Contiguous variables of one weight decay.
+    runs: Vec<Run>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Run {
+    range: Range<usize>,
+    /// The variable, if it is one by itself.
+    var: Option<usize>,
+    decay: f64,
 }
 
 impl UpdatePlan {
     /// For the variables that are trained now.
-    pub fn new(graph: &Graph) -> Self {
-        let trained =
-            |v: &Var| v.weight.kind == Kind::Trainable && graph.entries[v.entry].trainable;
+    ///
+    /// # Errors
+    /// If a variable has several optimizers.
+    pub fn new(graph: &Graph, optimizer: &Shared) -> Result<Self> {
+        let trained: Vec<usize> = (0..graph.vars.len())
+            .filter(|&i| graph.trains(&graph.vars[i]))
+            .collect();
+        let mut plans: Vec<MemberPlan> = members(optimizer)
+            .into_iter()
+            .map(|optimizer| MemberPlan {
+                optimizer,
+                vars: Vec::new(),
+                runs: Vec::new(),
+            })
+            .collect();
+        let together = plans.iter().all(|p| p.optimizer.whole_runs());
+        for &v in &trained {
+            let var = &graph.vars[v];
+            let path = graph.path(var);
+            let plan = &mut plans[member_of(optimizer.as_ref(), &path)?];
+            plan.vars.push(v);
+            let variable = Variable {
+                path: &path,
+                shape: var.weight.shape,
+            };
+            let decay = plan.optimizer.decay_of(&variable).unwrap_or(0.0);
+            match plan.runs.last_mut() {
+                // A gap between two is alignment: zeros with zero gradients.
+                Some(run)
+                    if together
+                        && run.decay == decay
+                        && graph.adjoining(&run.range, &var.range) =>
+                {
+                    run.range.end = var.range.end;
+                    run.var = None;
+                }
+                _ => plan.runs.push(Run {
+                    range: var.range.clone(),
+                    var: Some(v),
+                    decay,
+                }),
+            }
+        }
         let pick = |f: &dyn Fn(&Var) -> bool| {
-            (0..graph.vars.len())
-                .filter(|&i| trained(&graph.vars[i]) && f(&graph.vars[i]))
-                .collect()
+            let vars = trained.iter().copied();
+            vars.filter(|&i| f(&graph.vars[i])).collect()
         };
-        UpdatePlan {
-            runs: trainable_runs(graph),
-            vars: pick(&|_| true),
+        Ok(UpdatePlan {
+            members: plans,
             penalised: pick(&|v| v.weight.regularizer.is_some()),
             constrained: pick(&|v| v.weight.constraint.is_some()),
-        }
+        })
     }
 
     /// Sum of the penalties on weights.
@@ -106,16 +125,26 @@ impl UpdatePlan {
         self.penalised.iter().map(one).sum()
     }
 
-    /// Adds the gradients of those penalties.
-    pub fn add_penalty_grads(&self, graph: &Graph, weights: &Weights, dw: &mut [Float]) {
+    /// Adds the gradients of those penalties, times the scale that the loss was multiplied by.
+    pub fn add_penalty_grads(
+        &self,
+        graph: &Graph,
+        weights: &Weights,
+        dw: &mut [Float],
+        scale: f64,
+    ) {
         for &i in &self.penalised {
             let var = &graph.vars[i];
             if let Some(r) = &var.weight.regularizer {
-                r.add_grad(
-                    weights.var(var),
-                    &var.weight.shape,
-                    &mut dw[var.range.clone()],
-                );
+                let dw = &mut dw[var.range.clone()];
+                // A regularizer only adds: what is there is taken out of the scale meanwhile.
+                if scale != 1.0 {
+                    elementwise::scale((1.0 / scale) as Float, dw);
+                }
+                r.add_grad(weights.var(var), &var.weight.shape, dw);
+                if scale != 1.0 {
+                    elementwise::scale(scale as Float, dw);
+                }
             }
         }
     }
@@ -130,88 +159,105 @@ impl UpdatePlan {
         dw: &mut [Float],
         par: Par,
     ) {
-        let common = optimizer.common();
-        let updates_before = state.steps / common.gradient_accumulation_steps.unwrap_or(1);
-        state.steps += 1;
-        if accumulate(common, state, dw) {
-            self.update(
-                graph,
-                optimizer,
-                updates_before + 1,
-                state,
-                weights,
-                dw,
-                par,
-            );
+        let scale = 1.0 / state.loss_scale(optimizer);
+        if let Some(dynamic) = &mut state.dynamic {
+            let all = self.members.iter().flat_map(|m| &m.runs);
+            let finite = all
+                .clone()
+                .all(|run| elementwise::all_finite(&dw[run.range.clone()]));
+            if !dynamic.count(finite) {
+                return;
+            }
         }
-        average(common, updates_before, state, weights);
+        let par_of = |range: &Range<usize>| match range.len() > PIECE {
+            true => par,
+            false => Par::Serial,
+        };
+        for (member, plan) in self.members.iter().enumerate() {
+            if plan.vars.is_empty() {
+                continue;
+            }
+            let common = plan.optimizer.common();
+            let every = common.gradient_accumulation_steps.unwrap_or(1);
+            let before = state.steps / every;
+            let rate = state.rate(member, plan.optimizer.as_ref());
+            let mut scale = scale;
+            let due = (state.steps + 1).is_multiple_of(every);
+            if every > 1 {
+                plan.accumulate(state, dw, scale, due.then_some(every));
+                scale = 1.0;
+            }
+            if due {
+                scale *= plan.clip(graph, dw, scale);
+                let memory = &mut state.memories[member];
+                plan.optimizer.advance(before + 1, &mut memory.scalars);
+                for run in &plan.runs {
+                    let tick = Tick {
+                        iteration: before + 1,
+                        lr: rate,
+                        grad_scale: scale as Float,
+                        decay: (run.decay * rate) as Float,
+                        scalars: &memory.scalars,
+                    };
+                    let par = par_of(&run.range);
+                    plan.update_run(graph, &tick, run, &mut state.slots, weights, dw, par);
+                }
+            }
+            plan.average(before, state, weights);
+        }
         for &i in &self.constrained {
             let var = &graph.vars[i];
             if let Some(c) = &var.weight.constraint {
                 c.apply(&mut weights.params[var.range.clone()], &var.weight.shape);
             }
         }
+        state.steps += 1;
     }
 
-    fn update(
-        &self,
-        graph: &Graph,
-        optimizer: &dyn Optimizer,
-        iteration: u64,
-        state: &mut OptimizerState,
-        weights: &mut Weights,
-        dw: &mut [Float],
-        par: Par,
-    ) {
-        let common = optimizer.common();
-        let mut scale = 1.0 / common.loss_scale_factor.unwrap_or(1.0);
-        scale *= self.clip(common, graph, dw, scale);
-        let lr = state.learning_rate;
-        let decay = (common.weight_decay.unwrap_or(0.0) * lr) as Float;
-        let tick = Tick {
-            iteration,
-            lr,
-            grad_scale: scale as Float,
-            decay,
+    /// At the end of `fit`: averages become the weights, as Keras's `finalize_variable_values` does.
+    pub fn finalize(&self, state: &OptimizerState, weights: &mut Weights) {
+        let Some(average) = &state.average else {
+            return;
         };
-        if optimizer.whole_runs() {
-            for run in &self.runs {
-                update_run(
-                    optimizer,
-                    &tick,
-                    &[run.len()],
-                    run.clone(),
-                    state,
-                    weights,
-                    dw,
-                    par,
-                );
+        for plan in self.members.iter().filter(|m| m.optimizer.common().use_ema) {
+            for run in &plan.runs {
+                let range = run.range.clone();
+                weights.params[range.clone()].copy_from_slice(&average[range]);
             }
-        } else {
-            for &i in &self.vars {
-                let var = &graph.vars[i];
-                update_run(
-                    optimizer,
-                    &tick,
-                    &var.weight.shape,
-                    var.range.clone(),
-                    state,
-                    weights,
-                    dw,
-                    Par::Serial,
-                );
+        }
+    }
+}
+
+impl MemberPlan {
+    /// Adds the gradients to their sum; where an update is due, leaves their mean in `dw` and forgets the sum.
+    fn accumulate(
+        &self,
+        state: &mut OptimizerState,
+        dw: &mut [Float],
+        scale: f64,
+        due: Option<u64>,
+    ) {
+        let Some(sum) = &mut state.accumulated else {
+            return;
+        };
+        for run in &self.runs {
+            let (sum, dw) = (&mut sum[run.range.clone()], &mut dw[run.range.clone()]);
+            elementwise::axpy(scale as Float, dw, sum);
+            if let Some(steps) = due {
+                dw.copy_from_slice(sum);
+                elementwise::scale(1.0 / steps as Float, dw);
+                sum.fill(0.0);
             }
         }
     }
 
     /// Clips; the factor that is still to be put on every gradient. `scale` is on them already (not yet multiplied in).
-    fn clip(&self, common: &Common, graph: &Graph, dw: &mut [Float], scale: f64) -> f64 {
-        let norm = |g: &[Float]| elementwise::squared_norm(g).sqrt() * scale.abs();
+    fn clip(&self, graph: &Graph, dw: &mut [Float], scale: f64) -> f64 {
+        let common = self.optimizer.common();
         if let Some(limit) = common.global_clipnorm {
-            let squares: f64 = self
-                .runs
-                .iter()
-                .map(|r| elementwise::squared_norm(&dw[r.clone()]))
+            let runs = self.runs.iter();
+            let squares: f64 = runs
+                .map(|r| elementwise::squared_norm(&dw[r.range.clone()]))
                 .sum();
             let norm = squares.sqrt() * scale.abs();
             return if norm > limit { limit / norm } else { 1.0 };
@@ -219,7 +265,7 @@ impl UpdatePlan {
         for &i in &self.vars {
             let g = &mut dw[graph.vars[i].range.clone()];
             if let Some(limit) = common.clipnorm {
-                let norm = norm(g);
+                let norm = elementwise::squared_norm(g).sqrt() * scale.abs();
                 if norm > limit {
                     elementwise::scale((limit / norm) as Float, g);
                 }
@@ -239,120 +285,129 @@ impl UpdatePlan {
         }
         1.0
     }
-}
 
-/// Adds `dw` to the accumulator; true when it is time to update, with the mean in `dw`.
-fn accumulate(common: &Common, state: &mut OptimizerState, dw: &mut [Float]) -> bool {
-    let (Some(steps), Some(sum)) = (common.gradient_accumulation_steps, &mut state.accumulated)
-    else {
-        return true;
-    };
-    elementwise::add(dw, sum);
-    if !state.steps.is_multiple_of(steps) {
-        return false;
+    fn update_run(
+        &self,
+        graph: &Graph,
+        tick: &Tick<'_>,
+        run: &Run,
+        memory: &mut Slots,
+        weights: &mut Weights,
+        dw: &[Float],
+        par: Par,
+    ) {
+        let whole = self.optimizer.whole_runs();
+        let mut slots: [&mut [Float]; MAX_SLOTS] = Default::default();
+        let n = self.optimizer.slots().len();
+        let Slots {
+            buffers, scratch, ..
+        } = memory;
+        for (slot, buffer) in slots.iter_mut().zip(buffers).take(n) {
+            let range = match run.var {
+                Some(var) => buffer.ranges[var].clone(),
+                // Several variables: slots lie as weights do.
+                None => run.range.clone(),
+            };
+            *slot = &mut buffer.values[range];
+        }
+        let (w, g) = (
+            &mut weights.params[run.range.clone()],
+            &dw[run.range.clone()],
+        );
+        let length = [run.range.len()];
+        let shape = match run.var {
+            Some(var) if !whole => &graph.vars[var].weight.shape[..],
+            _ => &length,
+        };
+        let (scratch, par) = match whole {
+            true => (&mut [][..], par),
+            false => (&mut scratch[..self.optimizer.scratch(shape)], Par::Serial),
+        };
+        let var = optimizers::Var {
+            shape,
+            w,
+            g,
+            slots: &mut slots[..n],
+            scratch,
+        };
+        split_update(self.optimizer.as_ref(), tick, var, par);
     }
-    dw.copy_from_slice(sum);
-    elementwise::scale(1.0 / steps as Float, dw);
-    sum.fill(0.0);
-    true
+
+    /// Keras's moving average, at every step: `average = momentum * average + (1 - momentum) * w`, with momentum 0 until the
+    /// first update; the weights take it every so many updates.
+    fn average(&self, updates_before: u64, state: &mut OptimizerState, weights: &mut Weights) {
+        let common: &Common = self.optimizer.common();
+        let Some(average) = state.average.as_mut().filter(|_| common.use_ema) else {
+            return;
+        };
+        let momentum = if updates_before == 0 {
+            0.0
+        } else {
+            common.ema_momentum as Float
+        };
+        let overwrite = common
+            .ema_overwrite_frequency
+            .is_some_and(|n| (updates_before + 1).is_multiple_of(n));
+        for run in &self.runs {
+            let average = &mut average[run.range.clone()];
+            let w = &mut weights.params[run.range.clone()];
+            average
+                .iter_mut()
+                .zip(w.iter())
+                .for_each(|(a, w)| *a = momentum * *a + (1.0 - momentum) * w);
+            if overwrite {
+                w.copy_from_slice(average);
+            }
+        }
+    }
 }
 
 /// Weights past this many are updated on several threads: an update is bound by memory.
 const PIECE: usize = 1 << 16;
 
-fn update_run(
-    optimizer: &dyn Optimizer,
-    tick: &Tick,
-    shape: &[usize],
-    range: Range<usize>,
-    state: &mut OptimizerState,
-    weights: &mut Weights,
-    dw: &[Float],
-    par: Par,
-) {
-    let mut slots: [&mut [Float]; MAX_SLOTS] = Default::default();
-    let n = state.slots.len();
-    for (slot, buffer) in slots.iter_mut().zip(&mut state.slots) {
-        *slot = &mut buffer[range.clone()];
-    }
-    let (w, g) = (&mut weights.params[range.clone()], &dw[range]);
-    split_update(optimizer, tick, shape, w, g, &mut slots[..n], par);
-}
-
-/// Most slots an optimizer may have.
-const MAX_SLOTS: usize = 6;
-
 /// Halves the arrays until they are small, on several threads where allowed. Elementwise, so the pieces do not matter.
-fn split_update<'a>(
-    optimizer: &dyn Optimizer,
-    tick: &Tick,
-    shape: &'a [usize],
-    w: &'a mut [Float],
-    g: &'a [Float],
-    slots: &'a mut [&'a mut [Float]],
-    par: Par,
-) {
-    if par == Par::Serial || w.len() <= PIECE || shape.len() != 1 {
-        return optimizer.update(tick, optimizers::Var { shape, w, g, slots });
+fn split_update(optimizer: &dyn Optimizer, tick: &Tick<'_>, var: optimizers::Var<'_>, par: Par) {
+    if par == Par::Serial || var.w.len() <= PIECE {
+        return optimizer.update(tick, var);
     }
-    let middle = (w.len() / 2).next_multiple_of(64);
-    let (w0, w1) = w.split_at_mut(middle);
-    let (g0, g1) = g.split_at(middle);
+    let middle = (var.w.len() / 2).next_multiple_of(64);
+    let (w0, w1) = var.w.split_at_mut(middle);
+    let (g0, g1) = var.g.split_at(middle);
     let (shape0, shape1) = ([middle], [g1.len()]);
     let (mut s0, mut s1): ([&mut [Float]; MAX_SLOTS], [&mut [Float]; MAX_SLOTS]) =
         Default::default();
-    let n = slots.len();
-    for ((slot, a), b) in slots.iter_mut().zip(&mut s0).zip(&mut s1) {
+    let n = var.slots.len();
+    for ((slot, a), b) in var.slots.iter_mut().zip(&mut s0).zip(&mut s1) {
         (*a, *b) = slot.split_at_mut(middle);
     }
+    let part = |shape, w, g, slots| optimizers::Var {
+        shape,
+        w,
+        g,
+        slots,
+        scratch: &mut [],
+    };
+    let (first, second) = (
+        part(&shape0, w0, g0, &mut s0[..n]),
+        part(&shape1, w1, g1, &mut s1[..n]),
+    );
     par.join(
-        || split_update(optimizer, tick, &shape0, w0, g0, &mut s0[..n], par),
-        || split_update(optimizer, tick, &shape1, w1, g1, &mut s1[..n], par),
+        || split_update(optimizer, tick, first, par),
+        || split_update(optimizer, tick, second, par),
     );
 }
 
-/// Keras's moving average, at every step: `average = momentum * average + (1 - momentum) * w`, with momentum 0 until the first
-/// update; the weights take it every so many updates.
-fn average(
-    common: &Common,
-    updates_before: u64,
-    state: &mut OptimizerState,
-    weights: &mut Weights,
-) {
-    let Some(average) = &mut state.average else {
-        return;
-    };
-    let momentum = if updates_before == 0 {
-        0.0
-    } else {
-        common.ema_momentum as Float
-    };
-    average
-        .iter_mut()
-        .zip(weights.params.iter())
-        .for_each(|(a, w)| *a = momentum * *a + (1.0 - momentum) * w);
-    if common
-        .ema_overwrite_frequency
-        .is_some_and(|n| (updates_before + 1).is_multiple_of(n))
-    {
-        weights.params.copy_from_slice(average);
-    }
-}
-
-/// At the end of `fit`: the average becomes the weights, as Keras's `finalize_variable_values` does.
-pub fn finalize(common: &Common, state: &OptimizerState, weights: &mut Weights) {
-    if let (true, Some(average)) = (common.use_ema, &state.average) {
-        weights.params.copy_from_slice(average);
-    }
-}
-
-/// An optimizer with more slots than there is room for.
-pub fn check_slots(optimizer: &dyn Optimizer) -> Result<()> {
-    match optimizer.slots().len() {
-        n if n > MAX_SLOTS => {
-            Err(Error::arg("slots", format!("at most {MAX_SLOTS}"), n)
-                .owned_by(optimizer.class_name()))
+/// An optimizer with more slots than there is room for, or that is told nonsense.
+pub fn check(optimizer: &Shared) -> Result<()> {
+    let owned = |e: Error| e.owned_by(optimizer.class_name());
+    optimizer.common().check().map_err(owned)?;
+    optimizer.check().map_err(owned)?;
+    for member in members(optimizer) {
+        let n = member.slots().len();
+        if n > MAX_SLOTS {
+            let error = Error::arg("slots", format!("at most {MAX_SLOTS}"), n);
+            return Err(error.owned_by(member.class_name()));
         }
-        _ => Ok(()),
     }
+    Ok(())
 }

@@ -175,6 +175,24 @@ fn features_of_a_trained_model() {
 }
 
 #[test]
+fn a_clone_is_whole_and_a_cloned_model_starts_anew() {
+    let mut model = twins(4);
+    model.compile("sgd", "mse", ()).unwrap();
+    assert_eq!(model.clone().get_weights(), model.get_weights());
+    let fresh = model.clone_model().unwrap();
+    assert_eq!(fresh.weight_names(), model.weight_names());
+    assert_ne!(fresh.get_weights(), model.get_weights());
+    let x = data(2, 4, 1);
+    assert!(
+        fresh
+            .evaluate((&x, &x), (&x, &x))
+            .unwrap_err()
+            .to_string()
+            .contains("not compiled")
+    );
+}
+
+#[test]
 fn mistakes_are_named() {
     let (a, b) = (Input::new([4]).name("a"), Input::new([4]).name("b"));
     let (ya, yb) = (

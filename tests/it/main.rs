@@ -2,6 +2,7 @@
 
 mod determinism;
 mod errors;
+mod files;
 mod fit;
 mod functional;
 mod house_rules;

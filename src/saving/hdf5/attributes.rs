@@ -1,5 +1,8 @@
 //! Attributes: small values kept in the header of a group or dataset.
 
+use std::collections::HashMap;
+use std::ops::Range;
+
 use crate::error::Result;
 use crate::saving::number::{Number, numel};
 
@@ -133,8 +136,10 @@ fn unpadded(bytes: &[u8], padding: u8) -> &[u8] {
 /// Strings of any length, in collections; one collection is kept.
 #[derive(Default)]
 struct Heap {
-    at: u64,
+    at: Option<u64>,
     collection: Vec<u8>,
+    /// Where the objects of the collection are, by index.
+    objects: HashMap<u32, Range<usize>>,
     /// Text handed out so far: many references may lead to the same string.
     spent: usize,
 }
@@ -152,31 +157,38 @@ impl Heap {
         if self.spent > MAX_TEXT {
             return Err(bad("an attribute with too much text"));
         }
-        if self.collection.is_empty() || self.at != at {
-            let start = walk.block(at, b"GCOL", 12)?;
-            let size = walk.fields(&start[4..]).u64()?;
-            self.collection = walk.take(at.saturating_add(16), size.saturating_sub(16))?;
-            self.at = at;
+        if self.at != Some(at) {
+            self.load(walk, at)?;
         }
+        let object = self.objects.get(&index).cloned();
+        let object = object.ok_or_else(|| bad("a string is not in the heap"))?;
+        self.collection[object]
+            .get(..len)
+            .map(<[u8]>::to_vec)
+            .ok_or_else(|| bad("a string is longer than its place in the heap"))
+    }
+
+    fn load(&mut self, walk: &Walk, at: u64) -> Result<()> {
+        let start = walk.block(at, b"GCOL", 12)?;
+        let size = walk.fields(&start[4..]).u64()?;
+        self.collection = walk.take(at.saturating_add(16), size.saturating_sub(16))?;
+        self.objects.clear();
         let mut fields = walk.fields(&self.collection);
         while fields.left() >= 16 {
-            let found = fields.u16()?;
+            let index = fields.u16()?;
             fields.skip(6)?;
             let size = usize::try_from(fields.u64()?).unwrap_or(usize::MAX);
-            if found == 0 {
+            if index == 0 {
                 break;
             }
-            let body = fields.bytes(size)?;
-            if u32::from(found) == index {
-                return body
-                    .get(..len)
-                    .map(<[u8]>::to_vec)
-                    .ok_or_else(|| bad("a string is longer than its place in the heap"));
-            }
+            let begin = self.collection.len() - fields.left();
+            fields.skip(size)?;
+            self.objects.insert(index.into(), begin..begin + size);
             // Objects begin at multiples of 8; the last may lack its padding.
             let padding = size.next_multiple_of(8) - size;
             fields.skip(padding.min(fields.left()))?;
         }
-        Err(bad("a string is not in the heap"))
+        self.at = Some(at);
+        Ok(())
     }
 }

@@ -164,6 +164,10 @@ impl Dataset {
                 if std::mem::replace(&mut seen[index], true) {
                     return Err(bad("a chunk is stored twice"));
                 }
+                // What does not become smaller is stored as it is; a little more is for checksums.
+                if stored as usize > 2 * len + 1024 {
+                    return Err(bad("a chunk is larger than what it holds"));
+                }
                 let data = walk.source.take(address, stored.into())?;
                 let data = self.decode(walk, data, skipped, len, size)?;
                 scatter(&data, &origin, chunk, &self.shape, size, &mut run);

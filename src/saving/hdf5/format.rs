@@ -27,6 +27,9 @@ pub(super) mod message {
     pub const ATTRIBUTE_INFO: u16 = 0x15;
 }
 
+/// Most messages of one object: attributes, most of them.
+const MAX_MESSAGES: usize = 1 << 16;
+
 /// Largest number of axes that is read: those of a batch of samples.
 const MAX_AXES: u8 = 8;
 
@@ -37,9 +40,10 @@ pub(super) struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    /// Each byte of a sound file is read about once.
+    /// Each byte of a sound file is read about once, and most of a large one are values.
     pub fn new(source: &'a Source) -> Self {
-        let budget = source.len().saturating_mul(8).clamp(1 << 16, 48 << 20);
+        let most = (24 << 20) + source.len() / 64;
+        let budget = source.len().saturating_mul(8).clamp(1 << 16, most);
         Walk {
             source,
             left: Cell::new(budget),
@@ -50,7 +54,11 @@ impl<'a> Walk<'a> {
         // A read costs something even where it delivers little.
         match self.left.get().checked_sub(len.saturating_add(96)) {
             Some(left) => self.left.set(left),
-            None => return Err(self.source.error("HDF5: its structure leads in circles")),
+            None => {
+                return Err(self
+                    .source
+                    .error("HDF5: it describes more than it can hold"));
+            }
         }
         self.source.take(at, len)
     }
@@ -121,6 +129,8 @@ impl<'a> Walk<'a> {
                 if kind == message::CONTINUATION {
                     let mut fields = self.fields(body);
                     blocks.push((fields.u64()?, fields.u64()?));
+                } else if messages.len() == MAX_MESSAGES {
+                    return Err(self.unsupported("an object header of so many messages"));
                 } else if kind != 0 {
                     let body = body.to_vec();
                     messages.push(Message { kind, shared, body });
@@ -195,10 +205,7 @@ impl<'a> Walk<'a> {
             }),
             5 => Some(Element::Opaque { size }),
             // An enumeration is stored as its base type: truth values are one over bytes.
-            8 if size == fields.peek_size()? => match self.integer(fields.rest())? {
-                Some(n) => Some(Element::Number(n)),
-                None => None,
-            },
+            8 if size == fields.peek_size()? => self.integer(fields.rest())?.map(Element::Number),
             9 if bits & 15 == 1 => Some(Element::VarText),
             _ => None,
         };
