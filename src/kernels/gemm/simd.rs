@@ -90,17 +90,8 @@ impl<K: Kernel<Portable>> AnyKernel for K {}
 /// The pointers in the kernel are good for what its documentation says.
 pub(in crate::kernels) unsafe fn run_best(kernel: impl AnyKernel, columns: usize) {
     // SAFETY: the level is available; the caller answers for the pointers.
-    unsafe { run_at(Level::for_columns(columns), kernel) }
-}
-
-/// The same with given instructions, which must be available.
-///
-/// # Safety
-/// As for [`run_best`].
-pub(super) unsafe fn run_at(level: Level, kernel: impl AnyKernel) {
-    // SAFETY: the caller answers for level and pointers.
     unsafe {
-        match level {
+        match Level::for_columns(columns) {
             #[cfg(all(target_arch = "x86_64", not(float64)))]
             Level::Avx512 => super::x86::Avx512::run(kernel),
             #[cfg(all(target_arch = "x86_64", not(float64)))]
