@@ -217,13 +217,12 @@ impl Plan {
                     };
             self.stats_len = stats.end;
             self.batch_coupled |= contract.batch_coupled;
-            self.work += entry.params.len() * x[0].len().max(1)
-                + node
-                    .outputs
-                    .iter()
-                    .map(|&v| self.dims[v].numel())
-                    .sum::<usize>()
-                    * 4;
+            // Every weight is used in every row, be it of the output (windows) or of the input (steps); ids only look rows up.
+            let y = &self.dims[node.outputs[0]];
+            let rows = y.without_last().numel().max(x[0].without_last().numel());
+            let used = if contract.differentiable { rows } else { 0 };
+            let outputs: usize = node.outputs.iter().map(|&v| self.dims[v].numel()).sum();
+            self.work += entry.params.len() * used + outputs * 4;
             self.steps.push(Step {
                 buffers: match mode {
                     Mode::Train => node.layer.buffers(&x),
