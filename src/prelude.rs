@@ -9,13 +9,15 @@ pub use crate::layer::{Layer, LayerExt, LayerRef};
 pub use crate::layers::{
     Activation, AdaptiveAveragePooling1D, AdaptiveAveragePooling2D, AdaptiveAveragePooling3D,
     AdaptiveMaxPooling1D, AdaptiveMaxPooling2D, AdaptiveMaxPooling3D, Add, Average,
-    AveragePooling1D, AveragePooling2D, AveragePooling3D, BatchNormalization, Concatenate, Conv1D,
-    Conv1DTranspose, Conv2D, Conv2DTranspose, Conv3D, Conv3DTranspose, DataFormat, Dense,
-    DepthwiseConv1D, DepthwiseConv2D, Dot, Dropout, Flatten, GlobalAveragePooling1D,
-    GlobalAveragePooling2D, GlobalAveragePooling3D, GlobalMaxPooling1D, GlobalMaxPooling2D,
-    GlobalMaxPooling3D, GroupNormalization, LayerNormalization, MaxPooling1D, MaxPooling2D,
-    MaxPooling3D, Maximum, Minimum, Multiply, RMSNormalization, RenormClipping, Reshape,
-    SeparableConv1D, SeparableConv2D, SpectralNormalization, Subtract, UnitNormalization,
+    AveragePooling1D, AveragePooling2D, AveragePooling3D, BatchNormalization, Bidirectional,
+    Concatenate, Conv1D, Conv1DTranspose, Conv2D, Conv2DTranspose, Conv3D, Conv3DTranspose,
+    ConvLSTM1D, ConvLSTM2D, ConvLSTM3D, DataFormat, Dense, DepthwiseConv1D, DepthwiseConv2D, Dot,
+    Dropout, Flatten, GRU, GRUCell, GlobalAveragePooling1D, GlobalAveragePooling2D,
+    GlobalAveragePooling3D, GlobalMaxPooling1D, GlobalMaxPooling2D, GlobalMaxPooling3D,
+    GroupNormalization, LSTM, LSTMCell, LayerNormalization, MaxPooling1D, MaxPooling2D,
+    MaxPooling3D, Maximum, Minimum, Multiply, RMSNormalization, RNN, RenormClipping, Reshape,
+    SeparableConv1D, SeparableConv2D, SimpleRNN, SimpleRNNCell, SpectralNormalization,
+    StackedRNNCells, Subtract, TimeDistributed, UnitNormalization,
 };
 pub use crate::losses::{
     BinaryCrossentropy, CategoricalCrossentropy, Loss, MeanAbsoluteError, MeanSquaredError,

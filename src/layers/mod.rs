@@ -39,8 +39,8 @@ pub use pooling::{
 pub use regularization::Dropout;
 pub use reshaping::{Flatten, Reshape};
 pub use rnn::{
-    Bidirectional, GRU, GRUCell, LSTM, LSTMCell, RNN, SimpleRNN, SimpleRNNCell, StackedRNNCells,
-    TimeDistributed,
+    Bidirectional, ConvLSTM1D, ConvLSTM2D, ConvLSTM3D, GRU, GRUCell, LSTM, LSTMCell, RNN,
+    SimpleRNN, SimpleRNNCell, StackedRNNCells, TimeDistributed,
 };
 
 use std::sync::Arc;
@@ -84,6 +84,9 @@ const TABLE: &[(&str, Reader)] = &[
     ("Conv2DTranspose", read::<Conv2DTranspose>),
     ("Conv3D", read::<Conv3D>),
     ("Conv3DTranspose", read::<Conv3DTranspose>),
+    ("ConvLSTM1D", ConvLSTM1D::read),
+    ("ConvLSTM2D", ConvLSTM2D::read),
+    ("ConvLSTM3D", ConvLSTM3D::read),
     ("Dense", read::<Dense>),
     ("DepthwiseConv1D", read::<DepthwiseConv1D>),
     ("DepthwiseConv2D", read::<DepthwiseConv2D>),
@@ -118,9 +121,9 @@ const TABLE: &[(&str, Reader)] = &[
     ("UnitNormalization", read::<UnitNormalization>),
 ];
 
-/// Whether there is a layer of this class.
+/// Whether there is a layer, or a recurrent cell, of this class.
 pub fn is_known(class: &str) -> bool {
-    TABLE.iter().any(|(name, _)| *name == class)
+    TABLE.iter().any(|(name, _)| *name == class) || rnn::CELLS.contains(&class)
 }
 
 /// The layer of this class with these arguments; `None` if the class is not known.

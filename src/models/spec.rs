@@ -10,6 +10,7 @@ use super::donor::Donor;
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::layer::{Bound, Call, Layer, LayerRef, default_name};
+use crate::layers::TimeDistributed;
 use crate::shape::Shape;
 
 /// Models inside models deeper than this are refused: lowering, and reading a file, recurse.
@@ -85,6 +86,8 @@ pub struct Nested {
     pub(crate) trainable: bool,
     pub(crate) spec: Arc<Spec>,
     pub(crate) donor: Option<Arc<Donor>>,
+    /// The model's own name, where it is applied to every time step: then the other is that of Keras's `TimeDistributed`.
+    pub(crate) every_step: Option<String>,
 }
 
 impl Block {
@@ -99,6 +102,7 @@ impl Block {
     pub(crate) fn class_name(&self) -> &'static str {
         match self {
             Block::Layer(layer) => layer.layer.class_name(),
+            Block::Model(model) if model.every_step.is_some() => "TimeDistributed",
             Block::Model(model) => model.spec.class_name(),
         }
     }
@@ -201,7 +205,7 @@ impl Block {
                 Ok(outputs)
             }
             Block::Model(model) => {
-                let graph = lower(&model.spec, inputs)?;
+                let graph = lower_steps(&model.spec, inputs, model.every_step.is_some())?;
                 let shape = |&v: &usize| graph.values[v].clone();
                 Ok(graph.outputs.iter().map(shape).collect())
             }
@@ -266,7 +270,9 @@ impl Spec {
         match self {
             Spec::Sequential(chain) => match (&chain.input, chain.blocks.first()) {
                 (Some(input), _) => Some(vec![input.shape.clone()]),
-                (None, Some(Block::Model(model))) => model.spec.declared(),
+                (None, Some(Block::Model(model))) if model.every_step.is_none() => {
+                    model.spec.declared()
+                }
                 _ => None,
             },
             Spec::Functional(net) => Some(net.inputs.iter().map(|i| i.shape.clone()).collect()),
@@ -278,7 +284,9 @@ impl Spec {
         match self {
             Spec::Sequential(chain) => match (&chain.input, chain.blocks.first()) {
                 (Some(input), _) => input.batch_size,
-                (None, Some(Block::Model(model))) => model.spec.batch_size(),
+                (None, Some(Block::Model(model))) if model.every_step.is_none() => {
+                    model.spec.batch_size()
+                }
                 _ => None,
             },
             Spec::Functional(net) => net.inputs.iter().find_map(|i| i.batch_size),
@@ -325,14 +333,24 @@ impl Spec {
 
 /// The graph of a model whose inputs have these shapes.
 pub(crate) fn lower(spec: &Spec, inputs: &[Shape]) -> Result<Graph> {
-    let mut lowering = Lowering::default();
+    lower_steps(spec, inputs, false)
+}
+
+/// The same; with `every_step` of a model that is applied to every time step of these inputs.
+fn lower_steps(spec: &Spec, inputs: &[Shape], every_step: bool) -> Result<Graph> {
+    let mut lowering = Lowering {
+        time_axes: usize::from(every_step),
+        ..Lowering::default()
+    };
     lowering.graph.batch_size = spec.batch_size();
     let values: Vec<usize> = inputs
         .iter()
         .map(|shape| lowering.graph.input(shape.clone()))
         .collect();
     let outputs = lowering.inline(spec, "", true, &values, &[], None, 0)?;
-    let Lowering { mut graph, entries } = lowering;
+    let Lowering {
+        mut graph, entries, ..
+    } = lowering;
     graph.outputs = outputs;
     let mut order = Vec::new();
     let mut seen = vec![false; graph.entries.len()];
@@ -358,6 +376,8 @@ struct Lowering {
     graph: Graph,
     /// Entry of every layer met so far.
     entries: HashMap<usize, usize>,
+    /// Time axes in front of what layers expect: so many models around them are applied to every step.
+    time_axes: usize,
 }
 
 impl Lowering {
@@ -477,16 +497,26 @@ impl Lowering {
         depth: usize,
     ) -> Result<Vec<usize>> {
         match block {
-            Block::Model(model) => self.inline(
-                &model.spec,
-                &format!("{name}/"),
-                trainable && model.trainable,
-                &bound.inputs,
-                &[bound.mask],
-                bound.training,
-                depth + 1,
-            ),
+            Block::Model(model) => {
+                self.time_axes += usize::from(model.every_step.is_some());
+                let outputs = self.inline(
+                    &model.spec,
+                    &format!("{name}/"),
+                    trainable && model.trainable,
+                    &bound.inputs,
+                    &[bound.mask],
+                    bound.training,
+                    depth + 1,
+                );
+                self.time_axes -= usize::from(model.every_step.is_some());
+                outputs
+            }
             Block::Layer(layer) => {
+                let mut bound = bound;
+                for _ in 0..self.time_axes {
+                    let inner = bound.layer.as_ref().unwrap_or(&layer.layer);
+                    bound.layer = Some(TimeDistributed::inlined(inner));
+                }
                 let entry = match self.entries.get(&key(&layer.layer)) {
                     Some(&entry) => entry,
                     None => {

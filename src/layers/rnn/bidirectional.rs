@@ -6,8 +6,9 @@
 use std::sync::{Arc, OnceLock};
 
 use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize};
 
+use super::merge::{Merge, MergeMode};
 use crate::config::{Config, to_config};
 use crate::error::{Error, Result};
 use crate::float::Float;
@@ -19,70 +20,6 @@ use crate::layer::{
 use crate::layers::args::checked;
 use crate::layers::inner::Inner;
 use crate::shape::{Dims, Shape};
-
-/// How the outputs of both directions become one.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum MergeMode {
-    /// Side by side along the last axis.
-    #[default]
-    Concat,
-    /// The sum.
-    Sum,
-    /// The mean.
-    Ave,
-    /// The product.
-    Mul,
-    /// They do not: there are two outputs.
-    None,
-    /// Not known; reported by the layer.
-    #[doc(hidden)]
-    Unknown(String),
-}
-
-impl MergeMode {
-    fn name(&self) -> Option<&str> {
-        Some(match self {
-            MergeMode::Concat => "concat",
-            MergeMode::Sum => "sum",
-            MergeMode::Ave => "ave",
-            MergeMode::Mul => "mul",
-            MergeMode::None => return None,
-            MergeMode::Unknown(name) => name,
-        })
-    }
-}
-
-impl From<&str> for MergeMode {
-    fn from(name: &str) -> Self {
-        match name {
-            "concat" => MergeMode::Concat,
-            "sum" => MergeMode::Sum,
-            "ave" => MergeMode::Ave,
-            "mul" => MergeMode::Mul,
-            other => MergeMode::Unknown(other.into()),
-        }
-    }
-}
-
-impl From<Option<&str>> for MergeMode {
-    fn from(name: Option<&str>) -> Self {
-        name.map_or(MergeMode::None, MergeMode::from)
-    }
-}
-
-impl Serialize for MergeMode {
-    fn serialize<S: Serializer>(&self, s: S) -> std::result::Result<S::Ok, S::Error> {
-        self.name().serialize(s)
-    }
-}
-
-impl<'de> Deserialize<'de> for MergeMode {
-    fn deserialize<D: Deserializer<'de>>(d: D) -> std::result::Result<Self, D::Error> {
-        let name = Option::<String>::deserialize(d)?;
-        Ok(name.as_deref().into())
-    }
-}
 
 /// Runs a recurrent layer forwards and a second one backwards. [Keras](https://keras.io/api/layers/recurrent_layers/bidirectional/)
 ///
@@ -727,111 +664,6 @@ fn views_mut<'v>(views: &'v mut [ViewMut<'_>]) -> [ViewMut<'v>; STATES] {
             batch: 0,
         },
     })
-}
-
-/// How the outputs lie: `batch (time) front width`, of which the time of the second runs backwards.
-struct Merge {
-    batch: usize,
-    time: Option<usize>,
-    front: Dims,
-    widths: [usize; 2],
-}
-
-impl Merge {
-    /// Shape of the output of a direction.
-    fn shape(&self, i: usize) -> Dims {
-        let mut shape = Dims::default();
-        self.time.into_iter().for_each(|n| shape.push(n));
-        self.front.iter().for_each(|&n| shape.push(n));
-        shape.push(self.widths[i]);
-        shape
-    }
-
-    /// Calls `f(row, other)` for every row of the output and the row of the second direction at the same time.
-    fn rows(&self, mut f: impl FnMut(usize, usize)) {
-        let (time, each) = (self.time.unwrap_or(1), self.front.numel());
-        for sample in 0..self.batch {
-            for t in 0..time {
-                for k in 0..each {
-                    let at = |t: usize| (sample * time + t) * each + k;
-                    f(at(t), at(time - 1 - t));
-                }
-            }
-        }
-    }
-
-    fn outputs(
-        &self,
-        mode: &MergeMode,
-        f: &[Float],
-        b: &[Float],
-        y: &mut [Float],
-        mut second: Option<&mut [Float]>,
-    ) {
-        let [wf, wb] = self.widths;
-        self.rows(|row, other| {
-            let (f, b) = (
-                &f[row * wf..(row + 1) * wf],
-                &b[other * wb..(other + 1) * wb],
-            );
-            if *mode == MergeMode::Concat {
-                let y = &mut y[row * (wf + wb)..(row + 1) * (wf + wb)];
-                y[..wf].copy_from_slice(f);
-                y[wf..].copy_from_slice(b);
-                return;
-            }
-            let y = &mut y[row * wf..(row + 1) * wf];
-            y.copy_from_slice(f);
-            match (mode, &mut second) {
-                (MergeMode::Mul, _) => elementwise::mul(b, y),
-                (MergeMode::None, Some(second)) => {
-                    second[row * wb..(row + 1) * wb].copy_from_slice(b);
-                }
-                _ => elementwise::add(b, y),
-            }
-            if *mode == MergeMode::Ave {
-                elementwise::scale(0.5, y);
-            }
-        });
-    }
-
-    fn gradients(
-        &self,
-        mode: &MergeMode,
-        [f, b]: [&[Float]; 2],
-        dy: &[Float],
-        second: Option<&[Float]>,
-        [df, db]: [&mut [Float]; 2],
-    ) {
-        let [wf, wb] = self.widths;
-        self.rows(|row, other| {
-            let (at_f, at_b) = (row * wf..(row + 1) * wf, other * wb..(other + 1) * wb);
-            let (df, db) = (&mut df[at_f.clone()], &mut db[at_b.clone()]);
-            if *mode == MergeMode::Concat {
-                let dy = &dy[row * (wf + wb)..(row + 1) * (wf + wb)];
-                df.copy_from_slice(&dy[..wf]);
-                db.copy_from_slice(&dy[wf..]);
-                return;
-            }
-            let dy = &dy[at_f.clone()];
-            df.copy_from_slice(dy);
-            db.copy_from_slice(match second {
-                Some(second) => &second[row * wb..(row + 1) * wb],
-                None => dy,
-            });
-            match mode {
-                MergeMode::Mul => {
-                    elementwise::mul(&b[at_b], df);
-                    elementwise::mul(&f[at_f], db);
-                }
-                MergeMode::Ave => {
-                    elementwise::scale(0.5, df);
-                    elementwise::scale(0.5, db);
-                }
-                _ => {}
-            }
-        });
-    }
 }
 
 #[cfg(test)]
