@@ -189,6 +189,29 @@ impl Initializer {
         self
     }
 
+    /// The same law with fans of these axes of the weight, where it goes by fans and has no axes of its own.
+    pub(crate) fn with_axes(&self, input: Vec<isize>, output: Vec<isize>) -> Self {
+        let own = matches!(
+            self,
+            Self::VarianceScaling {
+                input_axes: Some(_),
+                output_axes: Some(_),
+                ..
+            }
+        );
+        match self.scaling() {
+            Some((scale, mode, distribution)) if !own => Self::VarianceScaling {
+                scale,
+                mode: mode.into(),
+                distribution: distribution.into(),
+                seed: self.clone().seed_mut().copied().flatten(),
+                input_axes: Some(input),
+                output_axes: Some(output),
+            },
+            _ => self.clone(),
+        }
+    }
+
     /// An error that names `arg` if the law is unknown or one of its parameters makes no sense.
     ///
     /// ```

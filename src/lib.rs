@@ -63,6 +63,7 @@ pub mod train;
 pub use data::{datasets, utils};
 pub use error::{Error, Result};
 pub use float::Float;
+pub use models::ops;
 pub use ndarray;
 #[cfg(fuzzing)]
 pub use saving::fuzz;

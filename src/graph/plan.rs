@@ -45,6 +45,8 @@ pub struct Step {
     pub inputs: Vec<usize>,
     /// Values it writes.
     pub outputs: Vec<usize>,
+    /// Mask of each input that has one when the call runs.
+    pub masks: Vec<Option<usize>>,
     /// An in-place layer.
     pub in_place: bool,
     /// In place, and input and output share a slot.
@@ -194,9 +196,17 @@ impl Plan {
                 self.masks.push(self.dims[v]);
                 (v, self.masks.len() - 1)
             });
+            let mut masks: Vec<Option<usize>> =
+                node.inputs.iter().map(|&v| self.mask_of[v]).collect();
+            if let (Some(first), Some((_, mask))) = (masks.first_mut(), given_mask) {
+                *first = Some(mask);
+            }
             let computes_mask = self
-                .mask_rule(node, given_mask.map(|(_, mask)| mask), contract.mask)
+                .mask_rule(node, &masks, contract.mask)
                 .map_err(|e| e.owned_by(&entry.name))?;
+            if contract.takes_masks {
+                node.inputs.iter().for_each(|&v| self.mask_of[v] = None);
+            }
             let in_place = contract.in_place && x[0].numel() == self.dims[node.outputs[0]].numel();
             debug_assert!(
                 in_place || !contract.in_place,
@@ -229,6 +239,7 @@ impl Plan {
                 entry: node.entry,
                 inputs: node.inputs.clone(),
                 outputs: node.outputs.clone(),
+                masks,
                 in_place,
                 merged: false,
                 stats,
@@ -253,18 +264,14 @@ impl Plan {
     fn mask_rule(
         &mut self,
         node: &Node,
-        given: Option<usize>,
+        masks: &[Option<usize>],
         rule: MaskRule,
     ) -> Result<Option<usize>> {
         let (layer, inputs, output) = (&node.layer, &node.inputs, node.outputs[0]);
-        let mut masks: Vec<Option<usize>> = inputs.iter().map(|&v| self.mask_of[v]).collect();
-        if let (Some(first), Some(_)) = (masks.first_mut(), given) {
-            *first = given;
-        }
         match rule {
             MaskRule::Stop => Ok(None),
             MaskRule::Pass => {
-                self.mask_of[output] = masks.into_iter().flatten().next();
+                self.mask_of[output] = masks.iter().copied().flatten().next();
                 Ok(None)
             }
             MaskRule::Compute => {

@@ -321,59 +321,6 @@ impl<'a> Pass<'a> {
         dy[..n].iter_mut().for_each(|d| *d /= scale);
     }
 
-    /// Output number `i`.
-    pub fn output<'w>(&self, i: usize, ws: &'w Workspace) -> View<'w>
-    where
-        'a: 'w,
-    {
-        self.view(self.plan.outputs[i], ws)
-    }
-
-    /// Where the loss writes the gradient of output number `i`, beside that output. `None` if no trained weight influences it.
-    pub fn output_grad<'w>(
-        &self,
-        i: usize,
-        ws: &'w mut Workspace,
-    ) -> Option<(View<'w>, ViewMut<'w>)>
-    where
-        'a: 'w,
-    {
-        let v = self.plan.outputs[i];
-        let (n, shape, batch) = (self.len(v), &self.plan.dims[v][..], self.batch);
-        let Workspace { values, grads, .. } = ws;
-        let data = match self.plan.places[v] {
-            Place::Input(i) => self.inputs[i],
-            Place::Slot(slot) => &values[slot][..n],
-        };
-        let grad = &mut grads[self.plan.grads[v]?][..n];
-        Some((
-            View { data, shape, batch },
-            ViewMut {
-                data: grad,
-                shape,
-                batch,
-            },
-        ))
-    }
-
-    /// Mask of output number `i`.
-    pub fn output_mask<'w>(&self, i: usize, ws: &'w Workspace) -> Option<Mask<'w>>
-    where
-        'a: 'w,
-    {
-        self.mask(self.plan.outputs[i], ws)
-    }
-
-    /// The first layer whose output is not finite, for whom a NaN puzzles.
-    pub fn first_non_finite(&self, ws: &Workspace) -> Option<&'a str> {
-        let bad = |step: &&Step| !elementwise::all_finite(self.view(step.outputs[0], ws).data);
-        self.plan
-            .steps
-            .iter()
-            .find(bad)
-            .map(|step| self.entry(step).name.as_str())
-    }
-
     fn compute_mask(&self, step: &Step, mask: usize, ws: &mut Workspace) {
         let mut out = take(&mut ws.masks[mask]);
         let n = self.plan.masks[mask].numel() * self.batch;
@@ -450,13 +397,10 @@ impl<'a> Pass<'a> {
     where
         'a: 'w,
     {
-        match step.given_mask {
-            Some((_, mask)) if i == 0 => Some(self.mask_data(mask, ws)),
-            _ => self.mask(step.inputs[i], ws),
-        }
+        Some(self.mask_data(step.masks[i]?, ws))
     }
 
-    fn mask<'w>(&self, v: usize, ws: &'w Workspace) -> Option<Mask<'w>>
+    pub(super) fn mask<'w>(&self, v: usize, ws: &'w Workspace) -> Option<Mask<'w>>
     where
         'a: 'w,
     {
@@ -474,7 +418,7 @@ impl<'a> Pass<'a> {
         }
     }
 
-    fn entry(&self, step: &Step) -> &'a Entry {
+    pub(super) fn entry(&self, step: &Step) -> &'a Entry {
         &self.graph.entries[step.entry]
     }
 
@@ -497,7 +441,7 @@ impl<'a> Pass<'a> {
         Stream::new(self.seed, self.step, step.node as u32)
     }
 
-    fn len(&self, v: usize) -> usize {
+    pub(super) fn len(&self, v: usize) -> usize {
         self.plan.dims[v].numel() * self.batch
     }
 
@@ -516,7 +460,7 @@ impl<'a> Pass<'a> {
         }
     }
 
-    fn view<'w>(&self, v: usize, ws: &'w Workspace) -> View<'w>
+    pub(super) fn view<'w>(&self, v: usize, ws: &'w Workspace) -> View<'w>
     where
         'a: 'w,
     {

@@ -2,6 +2,7 @@
 //! and are the only place with unsafe code and threads. Results do not depend on the number of threads.
 #![allow(unsafe_code)]
 
+pub mod attention;
 mod channels;
 pub mod conv;
 pub mod einsum;

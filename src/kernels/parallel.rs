@@ -60,6 +60,49 @@ impl Par {
         self.pieces(0, a, piece_a.max(1), b, piece_b, &f);
     }
 
+    /// `count` pieces of each slice, cut in step: calls `f(i, parts)` with piece number `i` of each, `sizes` elements long.
+    ///
+    /// # Panics
+    /// If a slice has fewer elements than its pieces need.
+    pub fn for_each_cut<T: Send, const N: usize>(
+        self,
+        count: usize,
+        slices: [&mut [T]; N],
+        sizes: [usize; N],
+        f: impl Fn(usize, [&mut [T]; N]) + Sync,
+    ) {
+        self.cut(0, count, slices, sizes, &f);
+    }
+
+    fn cut<T: Send, const N: usize>(
+        self,
+        first: usize,
+        count: usize,
+        slices: [&mut [T]; N],
+        sizes: [usize; N],
+        f: &(impl Fn(usize, [&mut [T]; N]) + Sync),
+    ) {
+        match count {
+            0 => {}
+            1 => f(first, slices),
+            _ => {
+                let half = count / 2;
+                let mut right: [&mut [T]; N] = std::array::from_fn(|_| &mut [][..]);
+                let mut i = 0;
+                let left = slices.map(|slice| {
+                    let (a, b) = slice.split_at_mut(half * sizes[i]);
+                    right[i] = b;
+                    i += 1;
+                    a
+                });
+                self.join(
+                    || self.cut(first, half, left, sizes, f),
+                    || self.cut(first + half, count - half, right, sizes, f),
+                );
+            }
+        }
+    }
+
     /// Calls `f(first, part)` for parts of whole rows, where `first` is the number of the part's first row; for sweeps that cost
     /// no more than the memory traffic.
     pub fn for_each_rows<T: Send>(
@@ -169,6 +212,23 @@ mod tests {
         });
         assert_eq!(a, [0, 0, 0, 1, 1, 1, 2, 2, 2, 3]);
         assert_eq!(b, [3, 3, 3, 1]);
+    }
+
+    #[test]
+    fn many_slices_stay_in_step() {
+        for threads in [1, 2, 8] {
+            let (mut a, mut b, mut c) = (vec![0; 14], vec![0; 7], vec![0; 0]);
+            with_threads(threads, |par| {
+                par.for_each_cut(7, [&mut a, &mut b, &mut c], [2, 1, 0], |i, [a, b, c]| {
+                    assert_eq!((a.len(), b.len(), c.len()), (2, 1, 0));
+                    a[1] = i + 1;
+                    b[0] = 10 * i;
+                });
+            });
+            assert_eq!(b, [0, 10, 20, 30, 40, 50, 60]);
+            assert_eq!(a[..6], [0, 1, 0, 2, 0, 3]);
+        }
+        Par::Serial.for_each_cut(0, [&mut [0; 0]], [3], |_, _| unreachable!());
     }
 
     #[test]

@@ -32,10 +32,11 @@ use crate::activation::Activation;
 use crate::config::Config;
 use crate::constraint::Constraint;
 use crate::error::Result;
+use crate::float::Float;
 use crate::initializer::Initializer;
 pub use crate::kernels::gemm::Accum;
 pub use crate::kernels::parallel::Par;
-pub use crate::random::Stream;
+pub use crate::random::{SampleRng, Stream};
 use crate::regularizer::Regularizer;
 use crate::shape::{Dims, Shape};
 pub use crate::tensor::{View, ViewMut};
@@ -106,6 +107,11 @@ pub trait Layer: Debug + Send + Sync {
     /// [memory](Kind::Memory) is asked after every batch.
     fn update_state(&self, _state: Slices<'_>, _stats: Weights<'_>) {}
 
+    /// What files hold in place of the weight of this name, where that is not the weight itself (see [`Weight::adapts`]).
+    fn filed(&self, _name: &str, _w: Weights<'_>, _state: Weights<'_>) -> Option<Vec<Float>> {
+        None
+    }
+
     /// Shape of the mask this layer gives its output; asked only under [`MaskRule::Compute`].
     fn mask_shape(&self, _inputs: &[Shape], _masks: &[Option<Shape>]) -> Result<Option<Shape>> {
         Ok(None)
@@ -149,6 +155,9 @@ pub struct Weight {
     pub regularizer: Option<Regularizer>,
     /// Projection after each update.
     pub constraint: Option<Constraint>,
+    /// A factor of a low-rank addition to another weight: files hold the sum in that weight's place ([`Layer::filed`]), and after
+    /// loading this one is zero.
+    pub adapts: bool,
     /// Not updated although the layer is trained: a weight of a frozen part of it. Its gradient must be finite, and counts nowhere.
     pub frozen: bool,
 }
@@ -178,6 +187,7 @@ impl Weight {
             kind,
             regularizer: None,
             constraint: None,
+            adapts: false,
             frozen: false,
         }
     }
@@ -210,14 +220,19 @@ impl Weight {
         self
     }
 
+    /// As a factor of an addition to another weight.
+    pub fn adapts(mut self) -> Self {
+        self.adapts = true;
+        self
+    }
+
     /// Under this sub-path.
     pub fn group(mut self, group: &str) -> Self {
-        let below = |path: String| match path.as_str() {
+        let below = |path: &str| match path {
             "" => group.to_string(),
             path => format!("{group}/{path}"),
         };
-        self.group = below(self.group);
-        self.also = self.also.map(below);
+        (self.group, self.also) = (below(&self.group), self.also.as_deref().map(below));
         self
     }
 
@@ -256,6 +271,8 @@ pub struct Contract {
     pub differentiable: bool,
     /// What becomes of the mask of the input.
     pub mask: MaskRule,
+    /// The masks of its inputs end with this call: who reads the same values later sees none. So Keras's MultiHeadAttention does.
+    pub takes_masks: bool,
 }
 
 impl Default for Contract {
@@ -268,6 +285,7 @@ impl Default for Contract {
             overwrites_dw: false,
             differentiable: true,
             mask: MaskRule::Stop,
+            takes_masks: false,
         }
     }
 }

@@ -74,6 +74,11 @@ impl<L: Layer + 'static> LayerExt for L {}
 
 /// Keras's default name for an object of this class: `MaxPooling2D` gives `max_pooling2d`, `ReLU` gives `re_lu`.
 pub fn default_name(class: &str) -> String {
+    // Keras knows this class by two names.
+    let class = match class {
+        "GroupQueryAttention" => "GroupedQueryAttention",
+        class => class,
+    };
     let chars: Vec<char> = class.chars().collect();
     let mut name = String::new();
     for (i, c) in chars.iter().enumerate() {
@@ -102,6 +107,7 @@ mod tests {
             ("PReLU", "p_re_lu"),
             ("LSTMCell", "lstm_cell"),
             ("GRU", "gru"),
+            ("GroupQueryAttention", "grouped_query_attention"),
             ("GlobalAveragePooling1D", "global_average_pooling1d"),
         ] {
             assert_eq!(default_name(class), name);

@@ -46,6 +46,15 @@ impl Layout {
         }
     }
 
+    /// The same axes of samples of another shape (of as many axes).
+    pub(crate) fn resized(&self, shape: &[usize]) -> Self {
+        let mut sizes = [1; MAX_RANK];
+        for (size, &axis) in sizes.iter_mut().zip(&self.order[..self.rank]) {
+            *size = shape[axis];
+        }
+        Layout { sizes, ..*self }
+    }
+
     /// Scratch for `n` permuted arrays; nothing where nothing moves.
     pub(crate) fn scratch(&self, n: usize) -> Vec<Len> {
         let size = if self.plain { 0 } else { self.rows * self.cols };

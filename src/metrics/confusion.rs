@@ -275,18 +275,18 @@ impl<K: Kind> Metric for ConfusionMetric<K> {
     fn result(&self) -> f64 {
         match &self.counter {
             None => 0.0,
-            Some(counter) => {
-                let values: Vec<f64> = counter.ascending().map(K::report).collect();
-                mean_of(&values)
-            }
+            Some(counter) => mean_of(counter.ascending().map(K::report)),
         }
     }
 
     fn results(&self) -> Vec<f64> {
-        let n = self.arguments.thresholds.list(0.5).len();
         match &self.counter {
-            _ if n == 1 => Vec::new(),
-            None => vec![0.0; n],
+            None => match self.arguments.thresholds.list(0.5).len() {
+                1 => Vec::new(),
+                n => vec![0.0; n],
+            },
+            // Asked after every batch: nothing is allocated for the usual single threshold.
+            Some(counter) if counter.is_single() => Vec::new(),
             Some(counter) => counter.in_order().into_iter().map(K::report).collect(),
         }
     }

@@ -2,6 +2,7 @@
 
 mod donor;
 mod functional;
+pub mod ops;
 mod sequential;
 pub(crate) mod spec;
 mod summary;
@@ -329,7 +330,7 @@ impl Model {
         samples: usize,
     ) -> Result<()> {
         match self.graph.stateful() {
-            Some(size) if batch_size != size || samples % size != 0 => {
+            Some(size) if batch_size != size || !samples.is_multiple_of(size) => {
                 let want = format!("batches of exactly {size} samples: the model is stateful");
                 let got = format!("{samples} samples in batches of {batch_size}");
                 Err(Error::arg("batch_size", want, got).owned_by(call))

@@ -183,7 +183,10 @@ fn write_layer(layer: &LayerRef, name: &str) -> Result<Value> {
     }
     let mut config = Map::new();
     config.insert("name".into(), json!(name));
-    config.insert("trainable".into(), json!(layer.trainable));
+    // Keras's spatial dropouts have no such argument.
+    if !class.starts_with("SpatialDropout") {
+        config.insert("trainable".into(), json!(layer.trainable));
+    }
     config.insert("dtype".into(), dtype());
     let own = layer.layer.config();
     if let Some(key) = ["name", "trainable", "dtype"]

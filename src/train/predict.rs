@@ -72,8 +72,9 @@ impl Pool {
     }
 }
 
-/// Elements of the widest value in one piece of a large batch: the values of a piece should stay in cache.
-const PIECE: usize = 1 << 15;
+/// Elements of the widest value in one piece of a large batch: enough rows that packing the weights costs little, few enough that
+/// their values stay near.
+const PIECE: usize = 1 << 17;
 /// Multiplications below which a second thread is not worth waking.
 const WORTH_THREADS: usize = 1 << 21;
 

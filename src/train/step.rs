@@ -17,6 +17,7 @@ use crate::kernels::elementwise;
 use crate::kernels::memory::Buffer;
 use crate::kernels::parallel::Par;
 use crate::layer::{Mode, View};
+use crate::losses::Loss;
 use crate::models::Model;
 use crate::shape::{Dims, Shape};
 
@@ -100,7 +101,11 @@ impl Trainer {
             } else {
                 String::new()
             };
-            let loss = losses[i].cloned();
+            let resolve = |loss: &Arc<dyn Loss>| match loss.resolve(&target, &shape) {
+                Some(loss) => loss,
+                None => loss.clone(),
+            };
+            let loss = losses[i].map(resolve);
             if let Some(loss) = &loss {
                 loss.check(&target, &shape)
                     .map_err(|e| e.owned_by(loss.class_name()))?;

@@ -325,7 +325,7 @@ impl Layer for Bidirectional {
             let want = "none inside of Bidirectional";
             return Err(Error::arg("activity_regularizer", want, inner.name()));
         }
-        if inputs.len() % 2 == 0 || inputs.len() > 2 * STATES + 1 {
+        if inputs.len().is_multiple_of(2) || inputs.len() > 2 * STATES + 1 {
             let want = "an input, and as many initial states for each direction";
             return Err(Error::shape(want, format!("{} inputs", inputs.len())));
         }
@@ -421,7 +421,7 @@ impl Layer for Bidirectional {
         let training = kept[0].is_some();
         let mut outputs = [(); 2].map(|()| cx.scratch.next().unwrap_or_default());
         if training {
-            (0..3).for_each(|_| drop(cx.scratch.next()));
+            cx.scratch.take_front(3);
             if self.keeps_outputs() {
                 outputs = kept.map(Option::unwrap_or_default);
             }

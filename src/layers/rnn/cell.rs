@@ -21,7 +21,7 @@ use crate::float::Float;
 use crate::layer::{Accum, Par, Slices, Stream, Weight, Weights};
 use crate::shape::{Dims, Shape};
 
-/// A recurrent cell; see the [module](self).
+/// A recurrent cell.
 pub trait Cell: Debug + Send + Sync {
     /// Keras's class name.
     fn class_name(&self) -> &'static str;

@@ -76,7 +76,7 @@ pub trait Configurable: Cells {
 }
 
 /// A recurrent layer: [`SimpleRNN`](super::SimpleRNN), [`LSTM`](super::LSTM), [`GRU`](super::GRU), [`RNN`](super::RNN),
-/// [`ConvLSTM2D`](super::ConvLSTM2D) and its relatives.
+/// `ConvLSTM2D` and its relatives.
 ///
 /// | name | default | meaning |
 /// |---|---|---|

@@ -10,9 +10,9 @@ mod gru;
 mod layer;
 mod lstm;
 mod merge;
+mod over_cells;
 mod products;
 mod recurrence;
-mod rnn;
 mod simple_rnn;
 #[cfg(test)]
 mod tests;
@@ -31,6 +31,6 @@ pub use gru::{GRU, GRUCell};
 pub use layer::{Cells, Placed, RecurrentLayer};
 pub use lstm::{LSTM, LSTMCell};
 pub use merge::MergeMode;
-pub use rnn::{CellRef, CellTree, RNN, StackedRNNCells};
+pub use over_cells::{CellRef, CellTree, RNN, StackedRNNCells};
 pub use simple_rnn::{SimpleRNN, SimpleRNNCell};
 pub use time_distributed::TimeDistributed;

@@ -1,0 +1,16 @@
+//! Attention layers.
+
+mod additive_attention;
+#[expect(clippy::module_inception)]
+mod attention;
+mod group_query_attention;
+mod heads;
+mod masks;
+mod multi_head_attention;
+mod projection;
+mod scored;
+
+pub use additive_attention::AdditiveAttention;
+pub use attention::Attention;
+pub use group_query_attention::GroupQueryAttention;
+pub use multi_head_attention::MultiHeadAttention;
