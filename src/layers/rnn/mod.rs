@@ -5,6 +5,7 @@ mod builders;
 mod cell;
 mod conv_lstm;
 mod conv_lstm_cell;
+mod directions;
 mod formula;
 mod gru;
 mod layer;
