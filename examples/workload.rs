@@ -1,8 +1,9 @@
 //! The workloads of a comparison with other libraries, under its contract: `workload W1` reads its inputs from
 //! `$BENCH_DIR/data/*.npy` and its numbers from `$BENCH_DIR/workloads.json`, and prints one line of JSON.
 //!
-//! Training: W1 (MLP 10-64-64-1), W2 (MLP 784-512-512-10), W3 (two convolutions, two poolings, 128-10), W9 (MLP 2048 x 3).
-//! Prediction of W1, W2 and W3: W7 (one sample at a time), W8 (1024 at once). `$BENCH_THREADS=1` keeps to one thread.
+//! Training: W1 (MLP 10-64-64-1), W2 (MLP 784-512-512-10), W3 (two convolutions, two poolings, 128-10), W4 (LSTM 64 over 50 steps),
+//! W9 (MLP 2048 x 3). Prediction of W1 to W4: W7 (one sample at a time), W8 (1024 at once). `$BENCH_THREADS=1` keeps to one
+//! thread.
 
 use std::time::Instant;
 
@@ -79,13 +80,17 @@ impl Bench {
                 .add(Flatten::new())
                 .add(dense(128, "relu"))
                 .add(dense(10, "softmax")),
+            "W4" => model
+                .input([50, 32])
+                .add(LSTM::new(64))
+                .add(dense(1, "sigmoid")),
             "W9" => (0..3)
                 .fold(model.input([2048]), |model, _| {
                     model.add(dense(2048, "relu"))
                 })
                 .add(dense(10, "softmax")),
             other => {
-                let known = ["W1", "W2", "W3", "W7", "W8", "W9"];
+                let known = ["W1", "W2", "W3", "W4", "W7", "W8", "W9"];
                 return Err(Error::unknown("workload", other, known));
             }
         })
@@ -93,7 +98,8 @@ impl Bench {
 
     fn train(&self, workload: &str) -> Result<Value> {
         let mut model = self.model(workload)?;
-        let loss = if workload == "W1" {
+        let binary = matches!(workload, "W1" | "W4");
+        let loss = if binary {
             "binary_crossentropy"
         } else {
             "sparse_categorical_crossentropy"
@@ -107,7 +113,7 @@ impl Bench {
             self.array(&format!("{workload}_vx"))?,
             self.array(&format!("{workload}_vy"))?,
         );
-        if workload == "W1" {
+        if binary {
             (y, vy) = (y.insert_axis(Axis(1)), vy.insert_axis(Axis(1)));
         }
         let (epochs, batch) = (
@@ -139,7 +145,7 @@ impl Bench {
         self.results(|model, x| {
             let row = |i: usize| x.slice_axis(Axis(0), Slice::from(i..i + 1)).to_owned();
             let rows: Vec<ArrayD<f32>> = (0..256).map(row).collect();
-            let mut out = vec![0.0; if model.count_params() < 10_000 { 1 } else { 10 }];
+            let mut out = vec![0.0; model.output_shapes()[0].numel().unwrap_or(1)];
             let mut times = Vec::with_capacity(calls);
             for i in 0..warmup + calls {
                 let start = Instant::now();
@@ -180,7 +186,7 @@ impl Bench {
 
     fn results(&self, measure: impl Fn(&Model, &ArrayD<f32>) -> Result<Value>) -> Result<Value> {
         let mut results = serde_json::Map::new();
-        for workload in ["W1", "W2", "W3"] {
+        for workload in ["W1", "W2", "W3", "W4"] {
             let mut model = self.model(workload)?;
             let x = self.array(&format!("{workload}_x"))?;
             model.build(&x.shape()[1..])?;

@@ -51,8 +51,8 @@ pub use reshaping::{
     UpSampling1D, UpSampling2D, UpSampling3D, ZeroPadding1D, ZeroPadding2D, ZeroPadding3D,
 };
 pub use rnn::{
-    Bidirectional, GRU, GRUCell, LSTM, LSTMCell, RNN, SimpleRNN, SimpleRNNCell, StackedRNNCells,
-    TimeDistributed,
+    Bidirectional, ConvLSTM1D, ConvLSTM2D, ConvLSTM3D, GRU, GRUCell, LSTM, LSTMCell, RNN,
+    SimpleRNN, SimpleRNNCell, StackedRNNCells, TimeDistributed,
 };
 
 use std::sync::Arc;
@@ -100,6 +100,9 @@ const TABLE: &[(&str, Reader)] = &[
     ("Conv2DTranspose", read::<Conv2DTranspose>),
     ("Conv3D", read::<Conv3D>),
     ("Conv3DTranspose", read::<Conv3DTranspose>),
+    ("ConvLSTM1D", ConvLSTM1D::read),
+    ("ConvLSTM2D", ConvLSTM2D::read),
+    ("ConvLSTM3D", ConvLSTM3D::read),
     ("Cropping1D", read::<Cropping1D>),
     ("Cropping2D", read::<Cropping2D>),
     ("Cropping3D", read::<Cropping3D>),
@@ -162,9 +165,9 @@ const TABLE: &[(&str, Reader)] = &[
     ("ZeroPadding3D", read::<ZeroPadding3D>),
 ];
 
-/// Whether there is a layer of this class.
+/// Whether there is a layer, or a recurrent cell, of this class.
 pub fn is_known(class: &str) -> bool {
-    TABLE.iter().any(|(name, _)| *name == class)
+    TABLE.iter().any(|(name, _)| *name == class) || rnn::CELLS.contains(&class)
 }
 
 /// The layer of this class with these arguments; `None` if the class is not known.

@@ -51,8 +51,6 @@ const TOO_LONG: &[&str] = &[
     "layers/attention/heads.rs",
     "layers/attention/scored.rs",
     "layers/normalization/batch_normalization.rs",
-    "layers/rnn/bidirectional.rs",
-    "layers/rnn/recurrence.rs",
     "models/ops/math.rs",
 ];
 
