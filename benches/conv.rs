@@ -12,15 +12,15 @@ use std::time::Instant;
 
 /// Name, batch, side of the image, kernel, stride, same padding, channels, filters, groups.
 const CASES: &[(&str, usize, usize, usize, usize, bool, usize, usize, usize)] = &[
-    ("mnist first", 64, 28, 3, 1, false, 1, 32, 1),
-    ("mnist second", 64, 13, 3, 1, false, 32, 64, 1),
-    ("rgb first", 32, 32, 3, 1, true, 3, 32, 1),
-    ("cifar 32", 32, 32, 3, 1, true, 32, 32, 1),
-    ("cifar 64", 32, 16, 3, 1, true, 64, 64, 1),
-    ("cifar 128", 32, 8, 3, 1, true, 128, 128, 1),
-    ("resnet stem", 2, 224, 7, 2, true, 3, 64, 1),
-    ("resnet 56", 2, 56, 3, 1, true, 64, 64, 1),
-    ("resnet 28 stride", 2, 56, 3, 2, true, 64, 128, 1),
+    ("mnist first", 8, 28, 3, 1, false, 1, 32, 1),
+    ("mnist second", 8, 13, 3, 1, false, 32, 64, 1),
+    ("rgb first", 4, 32, 3, 1, true, 3, 32, 1),
+    ("cifar 32", 2, 32, 3, 1, true, 32, 32, 1),
+    ("cifar 64", 4, 16, 3, 1, true, 64, 64, 1),
+    ("cifar 128", 8, 8, 3, 1, true, 128, 128, 1),
+    ("resnet stem", 1, 224, 7, 2, true, 3, 64, 1),
+    ("resnet 56", 1, 56, 3, 1, true, 64, 64, 1),
+    ("resnet 28 stride", 1, 56, 3, 2, true, 64, 128, 1),
     ("resnet 7", 4, 7, 3, 1, true, 512, 512, 1),
     ("pointwise", 4, 28, 1, 1, true, 128, 256, 1),
     ("pointwise deep", 8, 7, 1, 1, true, 512, 512, 1),
@@ -29,7 +29,7 @@ const CASES: &[(&str, usize, usize, usize, usize, bool, usize, usize, usize)] = 
     ("depthwise stride", 8, 28, 3, 2, true, 192, 192, 192),
 ];
 
-const ROUNDS: usize = 9;
+const ROUNDS: usize = 300;
 
 fn main() {
     let words: Vec<String> = std::env::args()

@@ -37,7 +37,7 @@ fn main() -> Result<()> {
     let mut model = Model::new(&tensors.inputs, &output)?;
     model.set_trainable("features", false)?;
     model.set_trainable("more_features", false)?;
-    let even = |y: &Array2<f32>| y.mapv(|digit| f32::from(digit as u32 % 2 == 0));
+    let even = |y: &Array2<f32>| y.mapv(|digit| f32::from(digit % 2.0 == 0.0));
     let few = train.rows(&(0..FEW as u32).collect::<Vec<_>>())?;
     let (x, y, y_test) = (few.x / 16.0, even(&few.y), even(&test.y));
     model.compile(Adam::new(0.01), "binary_crossentropy", ["accuracy"])?;

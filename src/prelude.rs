@@ -7,16 +7,20 @@ pub use crate::data::{Dataset, datasets};
 pub use crate::error::{Error, Result};
 pub use crate::layer::{Layer, LayerExt, LayerRef};
 pub use crate::layers::{
-    Activation, AdaptiveAveragePooling1D, AdaptiveAveragePooling2D, AdaptiveAveragePooling3D,
-    AdaptiveMaxPooling1D, AdaptiveMaxPooling2D, AdaptiveMaxPooling3D, Add, AdditiveAttention,
-    Attention, Average, AveragePooling1D, AveragePooling2D, AveragePooling3D, BatchNormalization,
-    Concatenate, Conv1D, Conv1DTranspose, Conv2D, Conv2DTranspose, Conv3D, Conv3DTranspose,
-    DataFormat, Dense, DepthwiseConv1D, DepthwiseConv2D, Dot, Dropout, Flatten,
-    GlobalAveragePooling1D, GlobalAveragePooling2D, GlobalAveragePooling3D, GlobalMaxPooling1D,
-    GlobalMaxPooling2D, GlobalMaxPooling3D, GroupNormalization, GroupQueryAttention,
-    LayerNormalization, MaxPooling1D, MaxPooling2D, MaxPooling3D, Maximum, Minimum,
-    MultiHeadAttention, Multiply, RMSNormalization, RenormClipping, Reshape, SeparableConv1D,
-    SeparableConv2D, SpectralNormalization, Subtract, UnitNormalization,
+    Activation, ActivityRegularization, AdaptiveAveragePooling1D, AdaptiveAveragePooling2D,
+    AdaptiveAveragePooling3D, AdaptiveMaxPooling1D, AdaptiveMaxPooling2D, AdaptiveMaxPooling3D,
+    Add, AdditiveAttention, AlphaDropout, Attention, Average, AveragePooling1D, AveragePooling2D,
+    AveragePooling3D, BatchNormalization, Concatenate, Conv1D, Conv1DTranspose, Conv2D,
+    Conv2DTranspose, Conv3D, Conv3DTranspose, Cropping1D, Cropping2D, Cropping3D, DataFormat,
+    Dense, DepthwiseConv1D, DepthwiseConv2D, Dot, Dropout, ELU, Embedding, Flatten,
+    GaussianDropout, GaussianNoise, GlobalAveragePooling1D, GlobalAveragePooling2D,
+    GlobalAveragePooling3D, GlobalMaxPooling1D, GlobalMaxPooling2D, GlobalMaxPooling3D,
+    GroupNormalization, GroupQueryAttention, Identity, LayerNormalization, LeakyReLU, Masking,
+    MaxPooling1D, MaxPooling2D, MaxPooling3D, Maximum, Minimum, MultiHeadAttention, Multiply,
+    PReLU, Permute, RMSNormalization, ReLU, RenormClipping, RepeatVector, Rescaling, Reshape,
+    ReversibleEmbedding, SeparableConv1D, SeparableConv2D, Softmax, SpatialDropout1D,
+    SpatialDropout2D, SpatialDropout3D, SpectralNormalization, Subtract, UnitNormalization,
+    UpSampling1D, UpSampling2D, UpSampling3D, ZeroPadding1D, ZeroPadding2D, ZeroPadding3D,
 };
 pub use crate::losses::{
     BinaryCrossentropy, CategoricalCrossentropy, Loss, MeanAbsoluteError, MeanSquaredError,

@@ -94,6 +94,41 @@ fn nothing_is_allocated_after_the_first_step() {
     let (first, last) = (watch.counts[1], watch.counts[101]);
     assert_eq!(last - first, 0, "100 training steps");
 
+    // Memory by variable, averages, accumulation, matrices in the update, weights, metrics of every kind.
+    let optimizers: [Box<dyn Fn() -> Compile>; 4] = [
+        Box::new(|| {
+            let muon = oxhorn::optimizers::Muon::new(0.01).use_ema(true);
+            Compile::new(muon, "huber").metrics(["recall", "r2_score", "precision"])
+        }),
+        Box::new(|| {
+            let adafactor = oxhorn::optimizers::Adafactor::new(0.01).gradient_accumulation_steps(3);
+            Compile::new(adafactor, "dice").weighted_metrics(["bce", "mae"])
+        }),
+        Box::new(|| {
+            let scaled = oxhorn::optimizers::LossScaleOptimizer::new(Sgd::new(0.01).momentum(0.9));
+            Compile::new(scaled, "binary_focal_crossentropy").metrics(["binary_io_u"])
+        }),
+        Box::new(|| {
+            let rate = oxhorn::schedule::CosineDecay::new(0.01, 100.0);
+            Compile::new(oxhorn::optimizers::Lamb::new(rate), "hinge").metrics(["hinge"])
+        }),
+    ];
+    let weights: Vec<f32> = (0..x.nrows()).map(|i| 0.5 + (i % 3) as f32).collect();
+    for compile in optimizers {
+        model.compile_with(compile()).unwrap();
+        let mut watch = Watch {
+            counts: Vec::with_capacity(102),
+        };
+        let fit = Fit::epochs(1)
+            .verbose(0)
+            .sample_weight(&weights)
+            .callback(&mut watch);
+        model.fit(&x, &y, fit).unwrap();
+        // With accumulation the first update is the third step.
+        let (first, last) = (watch.counts[5], watch.counts[101]);
+        assert_eq!(last - first, 0, "{:?}", model.learning_rate());
+    }
+
     let one = Array2::from_shape_fn((1, 20), |(_, j)| j as f32);
     let mut out = [0.0];
     model.predict_into(&one, &mut out).unwrap();

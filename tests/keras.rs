@@ -409,6 +409,21 @@ fn train(case: &Case, model: &mut Model, x: &[ArrayD<f32>]) -> Result<(), String
     }
     let got = model.fit(arrays(x), arrays(&y), fit).map_err(text)?;
     for (name, want) in doc["history"].as_object().unwrap() {
+        let want_all = want.as_array().unwrap();
+        if want_all.iter().all(Value::is_array) {
+            // A metric with several values: each of them, epoch by epoch.
+            let epochs = got
+                .values(name)
+                .ok_or_else(|| format!("history: no values of `{name}`"))?;
+            for (got, want) in epochs.iter().zip(want_all) {
+                scalars(
+                    history,
+                    &format!("history {name}"),
+                    got,
+                    want.as_array().unwrap(),
+                )?;
+            }
+        }
         let got = got.get(name).ok_or_else(|| {
             format!(
                 "history: no `{name}`, only {:?}",

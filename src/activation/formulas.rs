@@ -121,6 +121,26 @@ impl Pointwise for Elu {
     }
 }
 
+/// `elu` with a negative `alpha`: the output does not say on which side of 0 the input was, so the derivative is taken from the input.
+#[derive(Clone, Copy)]
+pub struct FallingElu(pub Float);
+
+impl Pointwise for FallingElu {
+    #[inline(always)]
+    fn value<const FMA: bool>(self, x: Float) -> Float {
+        Elu(self.0).value::<FMA>(x)
+    }
+
+    #[inline(always)]
+    fn slope<const FMA: bool>(self, x: Float) -> Float {
+        if x > 0.0 {
+            1.0
+        } else {
+            self.0 * math::exp::<FMA>(x)
+        }
+    }
+}
+
 /// `scale elu(x)` with the `alpha` and `scale` that keep mean 0 and variance 1.
 #[derive(Clone, Copy)]
 pub struct Selu;

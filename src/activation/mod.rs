@@ -215,12 +215,11 @@ impl Activation {
                 threshold,
             } if negative_slope == 0.0 && max_value.is_none() && threshold == 0.0 => Reads::Output,
             Activation::LeakyRelu { negative_slope } if negative_slope > 0.0 => Reads::Output,
-            Activation::Elu { alpha } if alpha > 0.0 => Reads::Output,
-            Activation::Celu { alpha } if alpha > 0.0 => Reads::Output,
-            Activation::Relu { .. }
-            | Activation::LeakyRelu { .. }
-            | Activation::Elu { .. }
-            | Activation::Celu { .. } => Reads::Input,
+            Activation::Elu { alpha } if alpha >= 0.0 => Reads::Output,
+            Activation::Celu { .. } => Reads::Output,
+            Activation::Relu { .. } | Activation::LeakyRelu { .. } | Activation::Elu { .. } => {
+                Reads::Input
+            }
             Activation::Softsign
             | Activation::Silu
             | Activation::HardSilu
@@ -339,7 +338,8 @@ impl Activation {
             }),
             Activation::LeakyRelu { negative_slope } => with.run(f::Leaky(negative_slope)),
             Activation::Relu6 => with.run(f::Relu6),
-            Activation::Elu { alpha } => with.run(f::Elu(alpha)),
+            Activation::Elu { alpha } if alpha >= 0.0 => with.run(f::Elu(alpha)),
+            Activation::Elu { alpha } => with.run(f::FallingElu(alpha)),
             Activation::Selu => with.run(f::Selu),
             Activation::Celu { alpha } => with.run(f::Celu(alpha)),
             Activation::Softplus => with.run(f::Softplus),
@@ -393,8 +393,16 @@ mod tests {
     fn gradients_agree_with_differences() {
         let h: Float = if cfg!(float64) { 1e-6 } else { 3e-3 };
         let tolerance: f64 = if cfg!(float64) { 1e-5 } else { 2e-2 };
-        for activation in Activation::all() {
-            let x = grid();
+        let odd = [-0.5, 0.0].map(|alpha| Activation::Elu { alpha });
+        let odd = odd.into_iter().chain([Activation::Celu { alpha: -0.5 }]);
+        for activation in Activation::all().into_iter().chain(odd) {
+            let x = match activation {
+                // Grows like e^(2 |x|).
+                Activation::Celu { alpha } if alpha < 0.0 => {
+                    grid().iter().map(|x| x / 8.0).collect()
+                }
+                _ => grid(),
+            };
             let cols = 6;
             let apply = |x: &[Float]| {
                 let mut y = x.to_vec();
@@ -463,6 +471,19 @@ mod tests {
                 "{name}: {} instead of {want}",
                 at_one(name)
             );
+        }
+    }
+
+    #[test]
+    fn sparsemax_has_keras_s_threshold() {
+        let x = [-0.5, -0.7, -0.6, -0.9, -2.0, 3.0, 1.0, 0.5, 0.0, -1.0];
+        let (mut y, mut dy) = (x, [1.0, 2.0, 3.0, 4.0, 6.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
+        Activation::Sparsemax.apply(&mut y, 5);
+        Activation::Sparsemax.grad(&[], &x, &mut dy, 5);
+        let want_y = [1.275, 1.075, 1.175, 0.875, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0];
+        let want_dx = [-9.0, -3.0, -4.5, 1.5, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0];
+        for (got, want) in y.iter().chain(&dy).zip(want_y.iter().chain(&want_dx)) {
+            assert!((got - want).abs() < 1e-5, "{got} is not {want}");
         }
     }
 

@@ -46,7 +46,7 @@ pub fn read(path: impl AsRef<Path>) -> Result<ArrayD<Float>> {
 /// ```
 /// use oxhorn::data::npy;
 ///
-/// let mut file = b"\x93NUMPY\x01\x00\x36\x00{'descr': '<i2', 'fortran_order': False, 'shape': (3,)}".to_vec();
+/// let mut file = b"\x93NUMPY\x01\x00\x37\x00{'descr': '<i2', 'fortran_order': False, 'shape': (3,)}".to_vec();
 /// file.extend([1, 0, 2, 0, 255, 255]);
 /// assert_eq!(npy::from_bytes(file)?.into_raw_vec_and_offset().0, [1.0, 2.0, -1.0]);
 ///

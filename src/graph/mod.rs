@@ -1,6 +1,7 @@
 //! The engine: [`Graph`] (what is computed) -> [`Plan`](plan::Plan) (order and memory) -> [`Workspace`](workspace::Workspace)
 //! (the only memory that a step changes) -> [`run`] (two loops). It knows the trait [`Layer`], never a concrete layer.
 
+mod outputs;
 pub mod plan;
 pub mod run;
 #[cfg(test)]
@@ -37,6 +38,8 @@ pub struct Graph {
     pub params_len: usize,
     /// Length of the arena of non-trainable state.
     pub state_len: usize,
+    /// Number of samples in every batch, where it is fixed.
+    pub batch_size: Option<usize>,
 }
 
 /// A layer in a graph, with everything that is the graph's business and not the layer's.
@@ -62,6 +65,8 @@ pub struct Entry {
     pub param_lens: Vec<usize>,
     /// Lengths of its pieces of state.
     pub state_lens: Vec<usize>,
+    /// The pieces that are remembered from batch to batch, in the arena of state.
+    pub memory: Vec<Range<usize>>,
 }
 
 /// One call of a layer.
@@ -129,6 +134,7 @@ impl Graph {
         );
         let (mut params_end, mut state_end) = (params_start, state_start);
         let (mut param_lens, mut state_lens) = (Vec::new(), Vec::new());
+        let mut memory = Vec::new();
         let first_var = self.vars.len();
         for weight in weights {
             weight
@@ -156,9 +162,18 @@ impl Graph {
                 .iter()
                 .try_fold(1usize, |n, &d| n.checked_mul(d))
                 .ok_or_else(too_large)?;
+            let samples = match (weight.kind, self.batch_size) {
+                (Kind::Memory, None) => {
+                    let want = "an input with a fixed batch size (`batch_shape`)";
+                    return Err(named(Error::arg("stateful", want, "one without")));
+                }
+                (Kind::Memory, Some(samples)) => samples,
+                _ => 1,
+            };
+            let len = len.checked_mul(samples).ok_or_else(too_large)?;
             let (end, lens) = match weight.kind {
                 Kind::Trainable => (&mut params_end, &mut param_lens),
-                Kind::State => (&mut state_end, &mut state_lens),
+                Kind::State | Kind::Memory => (&mut state_end, &mut state_lens),
             };
             let start = *end;
             *end = end
@@ -166,6 +181,10 @@ impl Graph {
                 .filter(|n| *n <= isize::MAX as usize / 64)
                 .ok_or_else(too_large)?;
             lens.push(len);
+            if weight.kind == Kind::Memory {
+                memory.push(start..*end);
+                continue;
+            }
             self.vars.push(Var {
                 entry: self.entries.len(),
                 range: start..*end,
@@ -191,6 +210,7 @@ impl Graph {
             state: state_start..state_end,
             param_lens,
             state_lens,
+            memory,
         });
         Ok(self.entries.len() - 1)
     }
@@ -242,7 +262,10 @@ impl Graph {
             let same = self.vars[vars.clone()]
                 .iter()
                 .map(|v| v.weight.shape)
-                .eq(weights.iter().map(|w| w.shape));
+                .eq(weights
+                    .iter()
+                    .filter(|w| w.kind != Kind::Memory)
+                    .map(|w| w.shape));
             if !same {
                 let list = |s: &[Shape]| {
                     s.iter()
@@ -289,33 +312,43 @@ impl Graph {
                 params.next_multiple_of(ALIGN),
                 state.next_multiple_of(ALIGN),
             );
-            (params, state) = starts;
+            let moved =
+                |r: &Range<usize>, from: usize, to: usize| r.start - from + to..r.end - from + to;
             for var in &self.vars[entry.vars.clone()] {
-                let end = match var.weight.kind {
-                    Kind::Trainable => &mut params,
-                    Kind::State => &mut state,
+                let (from, to) = match var.weight.kind {
+                    Kind::Trainable => (entry.params.start, starts.0),
+                    Kind::State | Kind::Memory => (entry.state.start, starts.1),
                 };
-                let range = *end..*end + var.range.len();
-                *end = range.end;
                 vars.push(Var {
                     entry: entries.len(),
-                    range,
+                    range: moved(&var.range, from, to),
                     weight: var.weight.clone(),
                 });
             }
             entry.vars = first..vars.len();
-            (entry.params, entry.state) = (starts.0..params, starts.1..state);
+            for range in &mut entry.memory {
+                *range = moved(range, entry.state.start, starts.1);
+            }
+            entry.params = moved(&entry.params, entry.params.start, starts.0);
+            entry.state = moved(&entry.state, entry.state.start, starts.1);
+            (params, state) = (entry.params.end, entry.state.end);
             entries.push(entry);
         }
         (self.entries, self.vars) = (entries, vars);
         (self.params_len, self.state_len) = (params, state);
     }
 
+    /// The fixed size of a batch, if a layer remembers something of every sample.
+    pub fn stateful(&self) -> Option<usize> {
+        let remembers = self.entries.iter().any(|e| !e.memory.is_empty());
+        self.batch_size.filter(|_| remembers)
+    }
+
     /// Number of trainable and of other weights, as Keras counts them (frozen layers' are not trainable).
     pub fn count_params(&self) -> (usize, usize) {
         self.vars.iter().fold((0, 0), |(t, n), v| {
             let len = v.range.len();
-            if v.weight.kind == Kind::Trainable && self.entries[v.entry].trainable {
+            if self.trains(v) {
                 (t + len, n)
             } else {
                 (t, n + len)

@@ -57,6 +57,8 @@ pub struct Step {
     pub stats: Range<usize>,
     /// Whether its weights are trained.
     pub trainable: bool,
+    /// Whether it remembers something from batch to batch, trained or not.
+    pub remembers: bool,
     /// Whether backward runs it at all.
     pub backward: bool,
     /// Where each input's gradient goes.
@@ -76,9 +78,9 @@ pub struct Step {
 }
 
 impl Step {
-    /// Whether it has state that training updates, and is not told to run as in inference.
+    /// Whether it has state that training updates, and is not told to run as in inference; or remembers something.
     pub fn keeps_stats(&self) -> bool {
-        !self.stats.is_empty() && self.mode != Some(Mode::Infer)
+        !self.stats.is_empty() && (self.remembers || self.mode != Some(Mode::Infer))
     }
 }
 
@@ -213,7 +215,7 @@ impl Plan {
             );
             let stats = self.stats_len
                 ..self.stats_len
-                    + if mode == Mode::Train {
+                    + if mode == Mode::Train || !entry.memory.is_empty() {
                         entry.state.len()
                     } else {
                         0
@@ -228,7 +230,10 @@ impl Plan {
                     .sum::<usize>()
                     * 4;
             self.steps.push(Step {
-                buffers: node.layer.buffers(&x),
+                buffers: match mode {
+                    Mode::Train => node.layer.buffers(&x),
+                    Mode::Infer => node.layer.inference_buffers(&x),
+                },
                 layer: node.layer.clone(),
                 node: n,
                 entry: node.entry,
@@ -239,6 +244,7 @@ impl Plan {
                 merged: false,
                 stats,
                 trainable: entry.trainable,
+                remembers: !entry.memory.is_empty(),
                 backward: false,
                 dx: vec![Dest::None; node.inputs.len()],
                 zero_dy: Vec::new(),

@@ -295,9 +295,10 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// Folds the statistics of a training step into the state.
+    /// Folds the statistics of a training step into the state; in inference, what stateful layers remember.
     pub fn update_state(graph: &Graph, plan: &Plan, ws: &Workspace, state: &mut [Float]) {
-        for step in plan.steps.iter().filter(|s| s.keeps_stats() && s.trainable) {
+        let wanted = |s: &&Step| s.keeps_stats() && (s.trainable || s.remembers);
+        for step in plan.steps.iter().filter(wanted) {
             let entry = &graph.entries[step.entry];
             let stats = Weights::new(&ws.stats[step.stats.clone()], &entry.state_lens);
             step.layer.update_state(
@@ -318,59 +319,6 @@ impl<'a> Pass<'a> {
         dy[..n].iter_mut().for_each(|d| *d *= scale);
         regularizer.add_grad(self.view(step.outputs[0], ws).data, &shape, &mut dy[..n]);
         dy[..n].iter_mut().for_each(|d| *d /= scale);
-    }
-
-    /// Output number `i`.
-    pub fn output<'w>(&self, i: usize, ws: &'w Workspace) -> View<'w>
-    where
-        'a: 'w,
-    {
-        self.view(self.plan.outputs[i], ws)
-    }
-
-    /// Where the loss writes the gradient of output number `i`, beside that output. `None` if no trained weight influences it.
-    pub fn output_grad<'w>(
-        &self,
-        i: usize,
-        ws: &'w mut Workspace,
-    ) -> Option<(View<'w>, ViewMut<'w>)>
-    where
-        'a: 'w,
-    {
-        let v = self.plan.outputs[i];
-        let (n, shape, batch) = (self.len(v), &self.plan.dims[v][..], self.batch);
-        let Workspace { values, grads, .. } = ws;
-        let data = match self.plan.places[v] {
-            Place::Input(i) => self.inputs[i],
-            Place::Slot(slot) => &values[slot][..n],
-        };
-        let grad = &mut grads[self.plan.grads[v]?][..n];
-        Some((
-            View { data, shape, batch },
-            ViewMut {
-                data: grad,
-                shape,
-                batch,
-            },
-        ))
-    }
-
-    /// Mask of output number `i`.
-    pub fn output_mask<'w>(&self, i: usize, ws: &'w Workspace) -> Option<Mask<'w>>
-    where
-        'a: 'w,
-    {
-        self.mask(self.plan.outputs[i], ws)
-    }
-
-    /// The first layer whose output is not finite, for whom a NaN puzzles.
-    pub fn first_non_finite(&self, ws: &Workspace) -> Option<&'a str> {
-        let bad = |step: &&Step| !elementwise::all_finite(self.view(step.outputs[0], ws).data);
-        self.plan
-            .steps
-            .iter()
-            .find(bad)
-            .map(|step| self.entry(step).name.as_str())
     }
 
     fn compute_mask(&self, step: &Step, mask: usize, ws: &mut Workspace) {
@@ -452,7 +400,7 @@ impl<'a> Pass<'a> {
         Some(self.mask_data(step.masks[i]?, ws))
     }
 
-    fn mask<'w>(&self, v: usize, ws: &'w Workspace) -> Option<Mask<'w>>
+    pub(super) fn mask<'w>(&self, v: usize, ws: &'w Workspace) -> Option<Mask<'w>>
     where
         'a: 'w,
     {
@@ -470,7 +418,7 @@ impl<'a> Pass<'a> {
         }
     }
 
-    fn entry(&self, step: &Step) -> &'a Entry {
+    pub(super) fn entry(&self, step: &Step) -> &'a Entry {
         &self.graph.entries[step.entry]
     }
 
@@ -493,7 +441,7 @@ impl<'a> Pass<'a> {
         Stream::new(self.seed, self.step, step.node as u32)
     }
 
-    fn len(&self, v: usize) -> usize {
+    pub(super) fn len(&self, v: usize) -> usize {
         self.plan.dims[v].numel() * self.batch
     }
 
@@ -512,7 +460,7 @@ impl<'a> Pass<'a> {
         }
     }
 
-    fn view<'w>(&self, v: usize, ws: &'w Workspace) -> View<'w>
+    pub(super) fn view<'w>(&self, v: usize, ws: &'w Workspace) -> View<'w>
     where
         'a: 'w,
     {

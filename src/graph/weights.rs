@@ -60,7 +60,7 @@ impl Weights {
     pub fn var(&self, var: &Var) -> &[crate::Float] {
         match var.weight.kind {
             Kind::Trainable => &self.params[var.range.clone()],
-            Kind::State => &self.state[var.range.clone()],
+            Kind::State | Kind::Memory => &self.state[var.range.clone()],
         }
     }
 
@@ -68,7 +68,7 @@ impl Weights {
     pub fn var_mut(&mut self, var: &Var) -> &mut [crate::Float] {
         match var.weight.kind {
             Kind::Trainable => &mut self.params[var.range.clone()],
-            Kind::State => &mut self.state[var.range.clone()],
+            Kind::State | Kind::Memory => &mut self.state[var.range.clone()],
         }
     }
 }
@@ -85,7 +85,8 @@ impl Graph {
 
     /// Whether a variable is trained now.
     pub fn trains(&self, var: &Var) -> bool {
-        var.weight.kind == Kind::Trainable && self.entries[var.entry].trainable
+        let Weight { kind, frozen, .. } = var.weight;
+        kind == Kind::Trainable && !frozen && self.entries[var.entry].trainable
     }
 
     /// Whether one range of the arena follows another with no more between them than alignment.

@@ -247,41 +247,45 @@ simd_fn! {
     }
 }
 
-/// Where a number stands in its row sorted downwards: how many come before it, itself included, and their sum. Equals keep
-/// their order.
-fn standing(row: &[Float], at: usize) -> (usize, Float) {
-    let x = row[at];
-    let (mut rank, mut sum) = (0, 0.0);
-    for (i, &other) in row.iter().enumerate() {
-        if other > x || (other == x && i <= at) {
-            rank += 1;
-            sum += other;
+/// The numbers of a row from the largest down; of equals the first comes first. NaNs are passed over.
+fn descending(row: &[Float]) -> impl Iterator<Item = (usize, Float)> {
+    let mut last: Option<(usize, Float)> = None;
+    std::iter::from_fn(move || {
+        let left = row
+            .iter()
+            .copied()
+            .enumerate()
+            .filter(|&(i, x)| match last {
+                Some((j, y)) => x < y || (x == y && i > j),
+                None => !x.is_nan(),
+            });
+        last = left.reduce(|best, next| if next.1 > best.1 { next } else { best });
+        last
+    })
+}
+
+/// Size of the support of sparsemax and its threshold `tau`, as Keras computes it: the sum of the *cumulated* sums over the support
+/// stands where the definition has the sum.
+fn sparsemax_threshold(row: &[Float]) -> (usize, Float) {
+    let (mut cumulated, mut total, mut count) = (0.0, 0.0, 0);
+    for (i, (_, x)) in descending(row).enumerate() {
+        cumulated += x;
+        if x - (cumulated - 1.0) / (i + 1) as Float <= 0.0 {
+            break;
         }
+        total += cumulated;
+        count += 1;
     }
-    (rank, sum)
+    (count, (total - 1.0) / count as Float)
 }
 
-/// Whether a number belongs to the support of sparsemax, from where it [stands](standing).
-fn supports(x: Float, (rank, sum): (usize, Float)) -> bool {
-    x - (sum - 1.0) / rank as Float > 0.0
-}
-
-/// Keras's sparsemax of every row: `y = max(x - tau, 0)` with `tau = (sum over the support of the running sums - 1) / k`, where
-/// the support are the `k` largest numbers with `1 + r x_(r) > x_(1) + .. + x_(r)`.
+/// Sparsemax of every row as Keras computes it: `y = max(y - tau, 0)`.
 ///
-/// [Martins and Astudillo](https://arxiv.org/abs/1602.02068) take the last running sum alone, which makes the rows sum to one;
-/// Keras adds them all, and files trained with it expect that. Takes time in the square of `cols`, and no memory.
+/// Where the support is a single number this is the nearest point of the probability simplex; otherwise Keras's `tau` is larger
+/// than the projection's, and the row sums to less than 1. Work grows with columns times support, which is small.
 pub fn sparsemax(y: &mut [Float], cols: usize) {
     for row in y.chunks_exact_mut(cols.max(1)) {
-        let (mut total, mut k) = (0.0, 0);
-        for at in 0..row.len() {
-            let place = standing(row, at);
-            if supports(row[at], place) {
-                total += place.1;
-                k += 1;
-            }
-        }
-        let tau = (total - 1.0) / k as Float;
+        let (_, tau) = sparsemax_threshold(row);
         for y in row {
             let above = *y - tau;
             *y = if above < 0.0 { 0.0 } else { above };
@@ -289,33 +293,19 @@ pub fn sparsemax(y: &mut [Float], cols: usize) {
     }
 }
 
-/// Backward of [`sparsemax`], from its input: `x_(r)` of the support is in `k - r + 1` of the running sums, so that
-/// `dx = [y > 0] dy - (k - r + 1) / k sum_(y > 0) dy`.
+/// Backward of [`sparsemax`], from its input: `dx_i` is `dy_i` where `x_i` is above `tau` (else 0), less the sum of those times
+/// `dtau / dx_i`, which for the `i`-th of a support of `k` is `(k + 1 - i) / k`.
 pub fn sparsemax_backward(x: &[Float], dy: &mut [Float], cols: usize) {
     let cols = cols.max(1);
     for (dy, x) in dy.chunks_exact_mut(cols).zip(x.chunks_exact(cols)) {
-        let (mut total, mut k) = (0.0, 0);
-        for at in 0..x.len() {
-            let place = standing(x, at);
-            if supports(x[at], place) {
-                total += place.1;
-                k += 1;
-            }
-        }
-        let tau = (total - 1.0) / k as Float;
-        let mut sum = 0.0;
+        let (count, tau) = sparsemax_threshold(x);
+        let mut total = 0.0;
         for (dy, x) in dy.iter_mut().zip(x) {
-            if *x > tau {
-                sum += *dy;
-            } else {
-                *dy = 0.0;
-            }
+            *dy = if x - tau < 0.0 { 0.0 } else { *dy };
+            total += *dy;
         }
-        for (at, dy) in dy.iter_mut().enumerate() {
-            let place = standing(x, at);
-            if supports(x[at], place) {
-                *dy -= (k + 1 - place.0) as Float / k as Float * sum;
-            }
+        for (i, (at, _)) in descending(x).take(count).enumerate() {
+            dy[at] -= total * (count - i) as Float / count as Float;
         }
     }
 }

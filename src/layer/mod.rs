@@ -32,10 +32,11 @@ use crate::activation::Activation;
 use crate::config::Config;
 use crate::constraint::Constraint;
 use crate::error::Result;
+use crate::float::Float;
 use crate::initializer::Initializer;
 pub use crate::kernels::gemm::Accum;
 pub use crate::kernels::parallel::Par;
-pub use crate::random::Stream;
+pub use crate::random::{SampleRng, Stream};
 use crate::regularizer::Regularizer;
 use crate::shape::{Dims, Shape};
 pub use crate::tensor::{View, ViewMut};
@@ -81,6 +82,12 @@ pub trait Layer: Debug + Send + Sync {
         Buffers::default()
     }
 
+    /// The same where there will be no backward. A layer that saves much may ask for less here; its `forward` then finds out by
+    /// looking for what it saves.
+    fn inference_buffers(&self, inputs: &[Dims]) -> Buffers {
+        self.buffers(inputs)
+    }
+
     /// What the planner may assume.
     fn contract(&self) -> Contract {
         Contract::default()
@@ -96,8 +103,14 @@ pub trait Layer: Debug + Send + Sync {
     /// Computes `dx` and `dw` from `dy`.
     fn backward(&self, cx: Backward<'_>);
 
-    /// Folds the statistics of a training step into the non-trainable state (BatchNormalization's moving moments).
+    /// Folds the statistics of a training step into the non-trainable state (BatchNormalization's moving moments). A layer with
+    /// [memory](Kind::Memory) is asked after every batch.
     fn update_state(&self, _state: Slices<'_>, _stats: Weights<'_>) {}
+
+    /// What files hold in place of the weight of this name, where that is not the weight itself (see [`Weight::adapts`]).
+    fn filed(&self, _name: &str, _w: Weights<'_>, _state: Weights<'_>) -> Option<Vec<Float>> {
+        None
+    }
 
     /// Shape of the mask this layer gives its output; asked only under [`MaskRule::Compute`].
     fn mask_shape(&self, _inputs: &[Shape], _masks: &[Option<Shape>]) -> Result<Option<Shape>> {
@@ -142,6 +155,11 @@ pub struct Weight {
     pub regularizer: Option<Regularizer>,
     /// Projection after each update.
     pub constraint: Option<Constraint>,
+    /// A factor of a low-rank addition to another weight: files hold the sum in that weight's place ([`Layer::filed`]), and after
+    /// loading this one is zero.
+    pub adapts: bool,
+    /// Not updated although the layer is trained: a weight of a frozen part of it. Its gradient must be finite, and counts nowhere.
+    pub frozen: bool,
 }
 
 /// Whether a weight is trained.
@@ -151,6 +169,9 @@ pub enum Kind {
     Trainable,
     /// Updated only through [`Layer::update_state`].
     State,
+    /// What a stateful layer remembers from batch to batch, one piece for every sample of a batch. It is state to the layer, but no
+    /// weight: it is in no file and in no list of weights, and starts at zero.
+    Memory,
 }
 
 impl Weight {
@@ -166,6 +187,8 @@ impl Weight {
             kind,
             regularizer: None,
             constraint: None,
+            adapts: false,
+            frozen: false,
         }
     }
 
@@ -174,6 +197,14 @@ impl Weight {
         Weight {
             kind: Kind::State,
             ..Weight::new(name, shape, init)
+        }
+    }
+
+    /// What is remembered of every sample, of this shape each.
+    pub fn memory(name: &'static str, shape: impl Into<Dims>) -> Self {
+        Weight {
+            kind: Kind::Memory,
+            ..Weight::new(name, shape, &Initializer::Zeros)
         }
     }
 
@@ -189,14 +220,19 @@ impl Weight {
         self
     }
 
+    /// As a factor of an addition to another weight.
+    pub fn adapts(mut self) -> Self {
+        self.adapts = true;
+        self
+    }
+
     /// Under this sub-path.
     pub fn group(mut self, group: &str) -> Self {
-        let below = |path: String| match path.as_str() {
+        let below = |path: &str| match path {
             "" => group.to_string(),
             path => format!("{group}/{path}"),
         };
-        self.group = below(self.group);
-        self.also = self.also.map(below);
+        (self.group, self.also) = (below(&self.group), self.also.as_deref().map(below));
         self
     }
 
@@ -313,7 +349,8 @@ pub struct Forward<'a> {
     pub saved_index: Slices<'a, u32>,
     /// See [`Buffers::scratch`].
     pub scratch: Slices<'a>,
-    /// Where training writes what [`Layer::update_state`] will fold in: one slice for each piece of state.
+    /// Where training writes what [`Layer::update_state`] will fold in: one slice for each piece of state. In inference there are
+    /// slices only for a layer with memory.
     pub stats: Slices<'a>,
     /// Mask of every input.
     pub masks: &'a [Option<Mask<'a>>],

@@ -43,6 +43,11 @@ impl<'a> Weights<'a> {
         std::array::from_fn(|_| self.next().expect("counted"))
     }
 
+    /// Their lengths.
+    pub fn lens(&self) -> &'a [usize] {
+        self.lens
+    }
+
     /// The first `n` of them, leaving the rest: a wrapper hands inner layers their own.
     pub fn take_front(&mut self, n: usize) -> Weights<'a> {
         let (lens, rest_lens) = self.lens.split_at(n);
@@ -133,6 +138,11 @@ impl<'a, T> Slices<'a, T> {
             lens: rest,
         };
         Slices { data, lens: front }
+    }
+
+    /// All of them as one slice.
+    pub fn flat(self) -> &'a mut [T] {
+        self.data
     }
 
     /// The same slices for a shorter time.

@@ -227,25 +227,6 @@ impl<'de, const N: usize> Deserialize<'de> for Borders<N> {
     }
 }
 
-/// The `quantization_config` of a file: only null can be read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct NotQuantized;
-
-impl Serialize for NotQuantized {
-    fn serialize<S: Serializer>(&self, s: S) -> std::result::Result<S::Ok, S::Error> {
-        s.serialize_none()
-    }
-}
-
-impl<'de> Deserialize<'de> for NotQuantized {
-    fn deserialize<D: Deserializer<'de>>(d: D) -> std::result::Result<Self, D::Error> {
-        match Option::<serde::de::IgnoredAny>::deserialize(d)? {
-            None => Ok(NotQuantized),
-            Some(_) => Err(D::Error::custom("quantized layers are not supported")),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -291,11 +272,5 @@ mod tests {
         assert!(checked([1; 8].into()).is_err());
         assert!(checked([usize::MAX].into()).is_err());
         assert!(checked(vec![Some(usize::MAX), None, Some(2)].into()).is_err());
-    }
-
-    #[test]
-    fn only_null_is_not_quantized() {
-        assert!(from_str::<NotQuantized>("null").is_ok());
-        assert!(from_str::<NotQuantized>("{\"module\": \"x\"}").is_err());
     }
 }

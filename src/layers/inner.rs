@@ -18,6 +18,11 @@ impl Inner {
     }
 }
 
+/// Keras's form of the only type there is.
+pub(crate) fn dtype() -> Value {
+    json!({"module": "keras", "class_name": "DTypePolicy", "config": {"name": "float32"}, "registered_name": null})
+}
+
 impl Serialize for Inner {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         let LayerRef {
@@ -29,11 +34,7 @@ impl Serialize for Inner {
         let mut config = Map::new();
         config.insert("name".into(), json!(self.name()));
         config.insert("trainable".into(), json!(trainable));
-        config.insert(
-            "dtype".into(),
-            json!({"module": "keras", "class_name": "DTypePolicy",
-            "config": {"name": "float32"}, "registered_name": null}),
-        );
+        config.insert("dtype".into(), dtype());
         config.extend(layer.config());
         if let Some(penalty) = activity_regularizer {
             let penalty = serde_json::to_value(penalty).map_err(serde::ser::Error::custom)?;

@@ -1,5 +1,6 @@
 //! Keras's layers, one file each, in Keras's folders.
 
+pub mod activations;
 mod args;
 pub mod attention;
 mod axes;
@@ -7,23 +8,26 @@ pub mod convolutional;
 pub mod core;
 mod equation;
 pub mod geometry;
-mod inner;
+pub(crate) mod inner;
 mod layout;
 pub mod merging;
 pub mod normalization;
 pub mod ops;
 pub mod pooling;
+pub mod preprocessing;
 pub mod regularization;
 pub mod reshaping;
+pub mod rnn;
 
-pub use args::{DataFormat, Sizes};
+pub use activations::{ELU, LeakyReLU, PReLU, ReLU, Softmax};
+pub use args::{Borders, DataFormat, Sizes};
 pub use attention::{AdditiveAttention, Attention, GroupQueryAttention, MultiHeadAttention};
 pub use axes::Axes;
 pub use convolutional::{
     Conv1D, Conv1DTranspose, Conv2D, Conv2DTranspose, Conv3D, Conv3DTranspose, DepthwiseConv1D,
     DepthwiseConv2D, SeparableConv1D, SeparableConv2D,
 };
-pub use core::{Activation, Dense};
+pub use core::{Activation, Dense, Embedding, Identity, Masking, ReversibleEmbedding};
 pub use geometry::Padding;
 pub use merging::{Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract};
 pub use normalization::{
@@ -37,8 +41,19 @@ pub use pooling::{
     GlobalAveragePooling3D, GlobalMaxPooling1D, GlobalMaxPooling2D, GlobalMaxPooling3D,
     MaxPooling1D, MaxPooling2D, MaxPooling3D,
 };
-pub use regularization::Dropout;
-pub use reshaping::{Flatten, Reshape};
+pub use preprocessing::Rescaling;
+pub use regularization::{
+    ActivityRegularization, AlphaDropout, Dropout, GaussianDropout, GaussianNoise,
+    SpatialDropout1D, SpatialDropout2D, SpatialDropout3D,
+};
+pub use reshaping::{
+    Cropping1D, Cropping2D, Cropping3D, Flatten, Interpolation, Permute, RepeatVector, Reshape,
+    UpSampling1D, UpSampling2D, UpSampling3D, ZeroPadding1D, ZeroPadding2D, ZeroPadding3D,
+};
+pub use rnn::{
+    Bidirectional, GRU, GRUCell, LSTM, LSTMCell, RNN, SimpleRNN, SimpleRNNCell, StackedRNNCells,
+    TimeDistributed,
+};
 
 use std::sync::Arc;
 
@@ -61,6 +76,7 @@ fn read<L: Layer + DeserializeOwned + 'static>(
 /// The table of layers by Keras's class name: one line each.
 const TABLE: &[(&str, Reader)] = &[
     ("Activation", read::<Activation>),
+    ("ActivityRegularization", read::<ActivityRegularization>),
     ("AdaptiveAveragePooling1D", read::<AdaptiveAveragePooling1D>),
     ("AdaptiveAveragePooling2D", read::<AdaptiveAveragePooling2D>),
     ("AdaptiveAveragePooling3D", read::<AdaptiveAveragePooling3D>),
@@ -69,12 +85,14 @@ const TABLE: &[(&str, Reader)] = &[
     ("AdaptiveMaxPooling3D", read::<AdaptiveMaxPooling3D>),
     ("Add", read::<Add>),
     ("AdditiveAttention", read::<AdditiveAttention>),
+    ("AlphaDropout", read::<AlphaDropout>),
     ("Attention", read::<Attention>),
     ("Average", read::<Average>),
     ("AveragePooling1D", read::<AveragePooling1D>),
     ("AveragePooling2D", read::<AveragePooling2D>),
     ("AveragePooling3D", read::<AveragePooling3D>),
     ("BatchNormalization", read::<BatchNormalization>),
+    ("Bidirectional", read::<Bidirectional>),
     ("Concatenate", read::<Concatenate>),
     ("Conv1D", read::<Conv1D>),
     ("Conv1DTranspose", read::<Conv1DTranspose>),
@@ -82,12 +100,20 @@ const TABLE: &[(&str, Reader)] = &[
     ("Conv2DTranspose", read::<Conv2DTranspose>),
     ("Conv3D", read::<Conv3D>),
     ("Conv3DTranspose", read::<Conv3DTranspose>),
+    ("Cropping1D", read::<Cropping1D>),
+    ("Cropping2D", read::<Cropping2D>),
+    ("Cropping3D", read::<Cropping3D>),
     ("Dense", read::<Dense>),
     ("DepthwiseConv1D", read::<DepthwiseConv1D>),
     ("DepthwiseConv2D", read::<DepthwiseConv2D>),
     ("Dot", read::<Dot>),
     ("Dropout", read::<Dropout>),
+    ("ELU", read::<ELU>),
+    ("Embedding", read::<Embedding>),
     ("Flatten", read::<Flatten>),
+    ("GRU", GRU::read),
+    ("GaussianDropout", read::<GaussianDropout>),
+    ("GaussianNoise", read::<GaussianNoise>),
     ("GlobalAveragePooling1D", read::<GlobalAveragePooling1D>),
     ("GlobalAveragePooling2D", read::<GlobalAveragePooling2D>),
     ("GlobalAveragePooling3D", read::<GlobalAveragePooling3D>),
@@ -96,7 +122,11 @@ const TABLE: &[(&str, Reader)] = &[
     ("GlobalMaxPooling3D", read::<GlobalMaxPooling3D>),
     ("GroupNormalization", read::<GroupNormalization>),
     ("GroupQueryAttention", read::<GroupQueryAttention>),
+    ("Identity", read::<Identity>),
+    ("LSTM", LSTM::read),
     ("LayerNormalization", read::<LayerNormalization>),
+    ("LeakyReLU", read::<LeakyReLU>),
+    ("Masking", read::<Masking>),
     ("MaxPooling1D", read::<MaxPooling1D>),
     ("MaxPooling2D", read::<MaxPooling2D>),
     ("MaxPooling3D", read::<MaxPooling3D>),
@@ -104,13 +134,32 @@ const TABLE: &[(&str, Reader)] = &[
     ("Minimum", read::<Minimum>),
     ("MultiHeadAttention", read::<MultiHeadAttention>),
     ("Multiply", read::<Multiply>),
+    ("PReLU", read::<PReLU>),
+    ("Permute", read::<Permute>),
     ("RMSNormalization", read::<RMSNormalization>),
+    ("RNN", RNN::read),
+    ("ReLU", read::<ReLU>),
+    ("RepeatVector", read::<RepeatVector>),
+    ("Rescaling", read::<Rescaling>),
     ("Reshape", read::<Reshape>),
+    ("ReversibleEmbedding", read::<ReversibleEmbedding>),
     ("SeparableConv1D", read::<SeparableConv1D>),
     ("SeparableConv2D", read::<SeparableConv2D>),
+    ("SimpleRNN", SimpleRNN::read),
+    ("Softmax", read::<Softmax>),
+    ("SpatialDropout1D", read::<SpatialDropout1D>),
+    ("SpatialDropout2D", read::<SpatialDropout2D>),
+    ("SpatialDropout3D", read::<SpatialDropout3D>),
     ("SpectralNormalization", read::<SpectralNormalization>),
     ("Subtract", read::<Subtract>),
+    ("TimeDistributed", read::<TimeDistributed>),
     ("UnitNormalization", read::<UnitNormalization>),
+    ("UpSampling1D", read::<UpSampling1D>),
+    ("UpSampling2D", read::<UpSampling2D>),
+    ("UpSampling3D", read::<UpSampling3D>),
+    ("ZeroPadding1D", read::<ZeroPadding1D>),
+    ("ZeroPadding2D", read::<ZeroPadding2D>),
+    ("ZeroPadding3D", read::<ZeroPadding3D>),
 ];
 
 /// Whether there is a layer of this class.

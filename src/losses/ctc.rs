@@ -101,13 +101,13 @@ impl Sample<'_> {
         for t in 0..self.frames() {
             let (before, now) = alpha.split_at_mut(t * places);
             let before = &before[t.saturating_sub(1) * places..];
-            for s in 0..places {
+            for (s, now) in now.iter_mut().enumerate().take(places) {
                 let come = if t == 0 {
                     if s < 2 { 0.0 } else { Float::NEG_INFINITY }
                 } else {
                     self.come_from(s, |s| before[s])
                 };
-                now[s] = come + self.log_probability(t, s, norms);
+                *now = come + self.log_probability(t, s, norms);
             }
         }
         let last = &alpha[(self.frames() - 1) * places..][..places];
@@ -142,8 +142,8 @@ impl Sample<'_> {
         let (mut next, mut now) = beta.split_at_mut(places);
         for t in (0..self.frames()).rev() {
             let last = t + 1 == self.frames();
-            for s in 0..places {
-                now[s] = if last {
+            for (s, now) in now.iter_mut().enumerate().take(places) {
+                *now = if last {
                     if s + 2 >= places {
                         0.0
                     } else {

@@ -107,6 +107,11 @@ pub trait Loss: Debug + Send + Sync {
         false
     }
 
+    /// The loss that this one stands for, given the shapes: how `"crossentropy"` becomes the binary, categorical or sparse one.
+    fn resolve(&self, _y_true: &Shape, _y_pred: &Shape) -> Option<Arc<dyn Loss>> {
+        None
+    }
+
     /// The same loss on what came before this last activation, where that is exact and better (cross-entropies). Keras does the same.
     fn on_logits(&self, _last: &Activation) -> Option<Arc<dyn Loss>> {
         None

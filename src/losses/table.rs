@@ -119,11 +119,61 @@ fn find(name: &str) -> Option<&'static Row> {
     })
 }
 
-/// The loss of this name (`"mse"`, `"mean_squared_error"`, `"MeanSquaredError"`) with default arguments.
+/// Keras's `"crossentropy"` and `"ce"`, by that name.
+#[derive(Clone, Debug)]
+struct Crossentropy(&'static str);
+
+impl Loss for Crossentropy {
+    fn class_name(&self) -> &'static str {
+        self.0
+    }
+
+    fn config(&self) -> Config {
+        Config::new()
+    }
+
+    fn check(&self, y_true: &Shape, y_pred: &Shape) -> Result<()> {
+        self.resolved(y_true, y_pred).check(y_true, y_pred)
+    }
+
+    fn resolve(&self, y_true: &Shape, y_pred: &Shape) -> Option<Arc<dyn Loss>> {
+        Some(self.resolved(y_true, y_pred))
+    }
+
+    // Stands for another loss until the shapes are known; see `resolve`.
+    fn values(&self, _y_true: View<'_>, _y_pred: View<'_>, out: &mut [Float]) {
+        out.fill(Float::NAN);
+    }
+
+    fn grad(&self, _y_true: View<'_>, _y_pred: View<'_>, _coef: &[Float], dy: ViewMut<'_>) {
+        dy.data.fill(Float::NAN);
+    }
+}
+
+impl Crossentropy {
+    fn resolved(&self, y_true: &Shape, y_pred: &Shape) -> Arc<dyn Loss> {
+        if y_pred.last().unwrap_or(1) == 1 {
+            Arc::new(BinaryCrossentropy::default())
+        } else if y_true.rank() < y_pred.rank() || y_true.last() == Some(1) {
+            Arc::new(SparseCategoricalCrossentropy::default())
+        } else {
+            Arc::new(CategoricalCrossentropy::default())
+        }
+    }
+}
+
+/// The loss of this name (`"mse"`, `"mean_squared_error"`, `"MeanSquaredError"`) with default arguments. `"crossentropy"` is the one
+/// that fits the shapes.
 ///
 /// # Errors
 /// If there is none: the error lists the names.
 pub fn get(name: &str) -> Result<Arc<dyn Loss>> {
+    if let Some(name) = ["crossentropy", "ce"]
+        .into_iter()
+        .find(|n| n.eq_ignore_ascii_case(name))
+    {
+        return Ok(Arc::new(Crossentropy(name)));
+    }
     match find(name) {
         Some(Row(class, _, _, read)) => read(class, &Config::new()),
         None => Err(Error::unknown("loss", name, TABLE.iter().map(|row| row.1))),
@@ -183,6 +233,9 @@ pub fn deserialize(value: &Value) -> Result<Arc<dyn Loss>> {
 /// How Keras writes this loss; one that is not Keras's is written as a registered object of the user's.
 pub fn serialize(loss: &dyn Loss) -> Value {
     let (class, config) = (loss.class_name(), Value::Object(loss.config()));
+    if ["crossentropy", "ce"].contains(&class) {
+        return class.into();
+    }
     if TABLE.iter().any(|row| row.0 == class) {
         return envelope("keras.losses", class, config);
     }

@@ -215,6 +215,18 @@ fn the_forms_of_files() {
         assert!(deserialize(&bad).is_err());
     }
 
+    let by_shape = |t: &[usize], p: &[usize]| {
+        let loss = get("ce").unwrap();
+        loss.resolve(&t.into(), &p.into()).unwrap().class_name()
+    };
+    assert_eq!(by_shape(&[1], &[1]), "BinaryCrossentropy");
+    assert_eq!(by_shape(&[], &[3]), "SparseCategoricalCrossentropy");
+    assert_eq!(by_shape(&[3], &[3]), "CategoricalCrossentropy");
+    assert_eq!(
+        serialize(get("CrossEntropy").unwrap().as_ref()),
+        json!("crossentropy")
+    );
+
     #[derive(Debug)]
     struct Mine;
     impl Loss for Mine {

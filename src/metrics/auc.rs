@@ -323,13 +323,13 @@ impl Metric for Auc {
     }
 
     fn result(&self) -> f64 {
-        let areas: Vec<f64> = self.counters.iter().map(|c| self.area(c)).collect();
+        let areas = self.counters.iter().map(|c| self.area(c));
         match &self.arguments.label_weights {
             Some(weights) if self.arguments.multi_label => ratio(
-                areas.iter().zip(weights).map(|(a, w)| a * w).sum(),
+                areas.zip(weights).map(|(a, w)| a * w).sum(),
                 weights.iter().sum(),
             ),
-            _ => mean_of(&areas),
+            _ => mean_of(areas),
         }
     }
 

@@ -275,10 +275,7 @@ impl<K: Kind> Metric for ConfusionMetric<K> {
     fn result(&self) -> f64 {
         match &self.counter {
             None => 0.0,
-            Some(counter) => {
-                let values: Vec<f64> = counter.ascending().map(K::report).collect();
-                mean_of(&values)
-            }
+            Some(counter) => mean_of(counter.ascending().map(K::report)),
         }
     }
 

@@ -153,7 +153,7 @@ impl Score {
     }
 
     fn result(&self) -> f64 {
-        let scores: Vec<f64> = self.counts.iter().map(|c| self.of(c)).collect();
+        let scores = self.counts.iter().map(|c| self.of(c));
         match self.arguments.average {
             Some(Average::Micro) => {
                 let sum = |f: fn(&Counts) -> f64| self.counts.iter().map(f).sum();
@@ -165,10 +165,10 @@ impl Score {
             }
             Some(Average::Weighted) => {
                 let total: f64 = self.counts.iter().map(|c| c.wanted).sum();
-                let pairs = self.counts.iter().zip(&scores);
+                let pairs = self.counts.iter().zip(scores);
                 pairs.map(|(c, s)| c.wanted * s).sum::<f64>() / (total + 1e-7)
             }
-            Some(Average::Macro) | None => mean_of(&scores),
+            Some(Average::Macro) | None => mean_of(scores),
         }
     }
 

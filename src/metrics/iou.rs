@@ -467,17 +467,20 @@ impl<K: Kind> Metric for IoUMetric<K> {
 
     fn result(&self) -> f64 {
         const EPSILON: f64 = 1e-7;
-        let chosen: Vec<&Counts> = match &self.arguments.target_class_ids {
-            Some(ids) => ids.iter().filter_map(|&id| self.counts.get(id)).collect(),
-            None => self.counts.iter().collect(),
-        };
         let (mut sum, mut valid) = (0.0, 0.0);
-        for c in chosen {
+        let mut add = |c: &Counts| {
             let union = c.wanted + c.predicted - c.both;
             if union > 1e-9 {
                 sum += c.both / (union + EPSILON);
                 valid += 1.0;
             }
+        };
+        match &self.arguments.target_class_ids {
+            Some(ids) => ids
+                .iter()
+                .filter_map(|&id| self.counts.get(id))
+                .for_each(&mut add),
+            None => self.counts.iter().for_each(&mut add),
         }
         sum / (valid + EPSILON)
     }

@@ -189,9 +189,10 @@ fn ratio(a: f64, b: f64) -> f64 {
     if b == 0.0 { 0.0 } else { a / b }
 }
 
-/// The mean of several values, which is what logs show of them.
-fn mean_of(values: &[f64]) -> f64 {
-    values.iter().sum::<f64>() / values.len().max(1) as f64
+/// The mean of several values, which is what logs show of them; 0 of none.
+fn mean_of(values: impl Iterator<Item = f64>) -> f64 {
+    let (sum, n) = values.fold((0.0, 0.0), |(sum, n), value| (sum + value, n + 1.0));
+    ratio(sum, n)
 }
 
 /// A configuration: `name`, `dtype` and a metric's own arguments.

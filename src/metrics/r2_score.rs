@@ -110,13 +110,13 @@ impl R2Score {
     }
 
     /// Variance (times the weight) and score of each column.
-    fn scores(&self) -> Vec<(f64, f64)> {
+    fn scores(&self) -> impl Iterator<Item = (f64, f64)> {
         let one = |s: &Sums| {
             let total = s.squared - s.target * (s.target / s.weight);
             let score = 1.0 - s.error / total;
             (total, if score.is_infinite() { 0.0 } else { score })
         };
-        self.columns.iter().map(one).collect()
+        self.columns.iter().map(one)
     }
 
     /// The score for so many regressors; Keras falls back to the plain one where it is not defined.
@@ -175,29 +175,28 @@ impl Metric for R2Score {
     }
 
     fn result(&self) -> f64 {
-        let scores = self.scores();
-        if scores.is_empty() {
+        if self.columns.is_empty() {
             return f64::NAN;
         }
         match self.arguments.class_aggregation {
             Some(Aggregation::VarianceWeightedAverage) => {
-                let sum: f64 = scores.iter().map(|(total, score)| total * score).sum();
-                self.adjusted(sum / scores.iter().map(|(total, _)| total).sum::<f64>())
+                let (sum, weight) = self
+                    .scores()
+                    .fold((0.0, 0.0), |(sum, weight), (total, score)| {
+                        (sum + total * score, weight + total)
+                    });
+                self.adjusted(sum / weight)
             }
             Some(Aggregation::UniformAverage) => {
-                let scores: Vec<f64> = scores.iter().map(|(_, score)| *score).collect();
-                self.adjusted(mean_of(&scores))
+                self.adjusted(mean_of(self.scores().map(|(_, score)| score)))
             }
-            None => mean_of(&self.results()),
+            None => mean_of(self.scores().map(|(_, score)| self.adjusted(score))),
         }
     }
 
     fn results(&self) -> Vec<f64> {
         match self.arguments.class_aggregation {
-            None => {
-                let scores = self.scores();
-                scores.iter().map(|(_, s)| self.adjusted(*s)).collect()
-            }
+            None => self.scores().map(|(_, s)| self.adjusted(s)).collect(),
             Some(_) => Vec::new(),
         }
     }

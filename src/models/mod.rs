@@ -315,6 +315,30 @@ impl Model {
         Ok(())
     }
 
+    /// Lets stateful layers forget what they remember of the samples of the last batch: their states are zero again.
+    pub fn reset_states(&mut self) {
+        for range in self.graph.entries.iter().flat_map(|e| &e.memory) {
+            self.weights.state[range.clone()].fill(0.0);
+        }
+    }
+
+    /// An error unless stateful layers can have batches of this size from so many samples.
+    pub(crate) fn check_stateful(
+        &self,
+        call: &str,
+        batch_size: usize,
+        samples: usize,
+    ) -> Result<()> {
+        match self.graph.stateful() {
+            Some(size) if batch_size != size || !samples.is_multiple_of(size) => {
+                let want = format!("batches of exactly {size} samples: the model is stateful");
+                let got = format!("{samples} samples in batches of {batch_size}");
+                Err(Error::arg("batch_size", want, got).owned_by(call))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Plans depend on what is trainable.
     pub(crate) fn forget_plans(&mut self) {
         self.trainer = None;

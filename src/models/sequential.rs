@@ -51,6 +51,12 @@ impl Sequential {
         self
     }
 
+    /// [`input`](Self::input) with the number of samples of every batch in front: what stateful layers need.
+    pub fn batch_shape(mut self, shape: impl Into<Shape>) -> Self {
+        self.chain().input = Some(Input::of_batch(&shape.into()));
+        self
+    }
+
     /// Adds a layer, or a whole model, at the end.
     #[allow(clippy::should_implement_trait)] // Keras's name
     pub fn add(mut self, layer: impl Into<Block>) -> Self {

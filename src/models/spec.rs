@@ -40,13 +40,25 @@ pub(crate) struct Input {
     pub name: Option<String>,
     /// Shape of one sample.
     pub shape: Shape,
-    /// Fixed size of a batch. Only carried: a batch of any size is accepted.
+    /// Fixed size of a batch. A batch of any size is accepted, unless a layer is stateful.
     pub batch_size: Option<usize>,
     /// Keras's type of the data. Only carried: inside everything is a float.
     pub dtype: String,
 }
 
 impl Input {
+    /// `[batch, sizes..]`, where the size of a batch may be unknown.
+    pub fn of_batch(shape: &Shape) -> Self {
+        let (batch_size, sizes) = match shape.dims().split_first() {
+            Some((batch, sizes)) => (*batch, sizes.to_vec()),
+            None => (None, Vec::new()),
+        };
+        Input {
+            batch_size,
+            ..Input::new(sizes.into())
+        }
+    }
+
     pub fn new(shape: Shape) -> Self {
         Input {
             name: None,
@@ -261,6 +273,18 @@ impl Spec {
         }
     }
 
+    /// The fixed size of a batch, if an input declares one.
+    pub fn batch_size(&self) -> Option<usize> {
+        match self {
+            Spec::Sequential(chain) => match (&chain.input, chain.blocks.first()) {
+                (Some(input), _) => input.batch_size,
+                (None, Some(Block::Model(model))) => model.spec.batch_size(),
+                _ => None,
+            },
+            Spec::Functional(net) => net.inputs.iter().find_map(|i| i.batch_size),
+        }
+    }
+
     pub fn set_trainable(&mut self, path: &[&str], trainable: bool) -> bool {
         let names = block_names(self.blocks());
         let mut found = false;
@@ -302,6 +326,7 @@ impl Spec {
 /// The graph of a model whose inputs have these shapes.
 pub(crate) fn lower(spec: &Spec, inputs: &[Shape]) -> Result<Graph> {
     let mut lowering = Lowering::default();
+    lowering.graph.batch_size = spec.batch_size();
     let values: Vec<usize> = inputs
         .iter()
         .map(|shape| lowering.graph.input(shape.clone()))

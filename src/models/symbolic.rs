@@ -72,6 +72,11 @@ impl Input {
         Input::from_spec(InputSpec::new(shape.into()))
     }
 
+    /// Batches of this shape, the number of samples (or `None`) in front: what stateful layers need.
+    pub fn batch_shape(shape: impl Into<Shape>) -> Self {
+        Input::from_spec(InputSpec::of_batch(&shape.into()))
+    }
+
     /// Names the input: data may then be given by name.
     pub fn name(self, name: impl Into<String>) -> Self {
         Input::from_spec(InputSpec {

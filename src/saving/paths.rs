@@ -79,7 +79,7 @@ fn walk(
 /// A layer's own group, and those of the parts that it is made of.
 fn layer_groups(graph: &Graph, vars: Range<usize>, path: &str, name: &str) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
-    for var in vars {
+    for var in vars.filter(|&var| !graph.vars[var].weight.adapts) {
         let weight = &graph.vars[var].weight;
         for group in [Some(&weight.group), weight.also.as_ref()]
             .into_iter()

@@ -1,5 +1,6 @@
 //! Writing models.
 
+use std::borrow::Cow;
 use std::io::{Cursor, Seek, Write};
 use std::path::Path;
 
@@ -12,6 +13,7 @@ use super::paths::groups;
 use super::write_config::{KERAS_VERSION, write_compiled, write_model};
 use super::{legacy, optimizer};
 use crate::error::{Error, Result};
+use crate::layer::Weights;
 use crate::models::Model;
 
 impl Model {
@@ -110,11 +112,18 @@ impl Model {
             file.attr_string(&path, "name", &group.name)?;
             for (i, &var) in group.vars.iter().enumerate() {
                 let var = &self.graph.vars[var];
-                file.dataset(
-                    &format!("{path}/{i}"),
-                    &var.weight.shape,
-                    self.weights.var(var),
-                )?;
+                let entry = &self.graph.entries[var.entry];
+                let w = Weights::new(
+                    &self.weights.params[entry.params.clone()],
+                    &entry.param_lens,
+                );
+                let state =
+                    Weights::new(&self.weights.state[entry.state.clone()], &entry.state_lens);
+                let values = match entry.layer.filed(var.weight.name, w, state) {
+                    Some(values) => Cow::Owned(values),
+                    None => Cow::Borrowed(self.weights.var(var)),
+                };
+                file.dataset(&format!("{path}/{i}"), &var.weight.shape, values)?;
             }
         }
         if optimizer {

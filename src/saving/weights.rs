@@ -204,7 +204,10 @@ pub(super) fn take(
                 skipped.push(layer);
                 continue;
             }
-            (None, Some(arrays)) => legacy::read_arrays(model, file, &arrays, weights),
+            (None, Some(arrays)) => {
+                clear_factors(model, &layer, &arrays, weights);
+                legacy::read_arrays(model, file, &arrays, weights)
+            }
         };
         match result {
             Ok(()) => {}
@@ -221,6 +224,18 @@ pub(super) fn take(
     }
     skipped.dedup();
     Ok(skipped)
+}
+
+/// Zeroes what the file holds as part of another weight ([`Weight::adapts`](crate::layer::Weight)).
+fn clear_factors(model: &Model, layer: &str, arrays: &[(String, usize)], weights: &mut Weights) {
+    for entry in model.graph.entries.iter().filter(|e| e.name == layer) {
+        for row in entry.vars.clone() {
+            let var = &model.graph.vars[row];
+            if var.weight.adapts && arrays.iter().all(|(_, there)| *there != row) {
+                weights.var_mut(var).fill(0.0);
+            }
+        }
+    }
 }
 
 /// Where the weights are in a file of Keras 3: by the classes of layers, or by the names that the groups are marked with.

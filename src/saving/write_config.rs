@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use crate::envelope::{custom, envelope};
 use crate::error::{Error, Result};
 use crate::layer::{Arg, LayerRef};
-use crate::layers;
+use crate::layers::{self, inner::dtype};
 use crate::losses;
 use crate::metrics::{self, Metric};
 use crate::models::spec::{Block, CallSite, Chain, Form, Input, Net, Source, Spec, block_names};
@@ -176,7 +176,10 @@ fn write_layer(layer: &LayerRef, name: &str) -> Result<Value> {
     }
     let mut config = Map::new();
     config.insert("name".into(), json!(name));
-    config.insert("trainable".into(), json!(layer.trainable));
+    // Keras's spatial dropouts have no such argument.
+    if !class.starts_with("SpatialDropout") {
+        config.insert("trainable".into(), json!(layer.trainable));
+    }
     config.insert("dtype".into(), dtype());
     let own = layer.layer.config();
     if let Some(key) = ["name", "trainable", "dtype"]
@@ -208,10 +211,6 @@ fn write_input(input: &Input, name: &str) -> Value {
     object["name"] = json!(name);
     object["inbound_nodes"] = json!([]);
     object
-}
-
-fn dtype() -> Value {
-    json!({"module": "keras", "class_name": "DTypePolicy", "config": {"name": "float32"}, "registered_name": null})
 }
 
 fn batch_shape(batch: Option<usize>, shape: &Shape) -> Value {

@@ -181,6 +181,7 @@ pub(crate) fn test_all(
     model: &Model,
     par: Par,
 ) -> Result<()> {
+    trainer.begin_tests(&model.weights);
     let mut indices = [0u32; 256];
     let mut start = 0;
     while start < data.len() {

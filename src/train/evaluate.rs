@@ -95,6 +95,8 @@ impl Model {
         let mut trainer = Trainer::new(self, compiled, &Samples::dims(&data.y))?;
         trainer.check_targets(data.y.tensors())?;
         check_weights(&trainer, &data, self.graph.outputs.len())?;
+        let batch_size = options.batch_size.min(data.len());
+        self.check_stateful("evaluate", batch_size, data.len())?;
         let mut gather = Gather::new(&data, options.batch_size);
         let mut progress = Progress::new(options.verbose, data.len().div_ceil(options.batch_size));
         progress.begin(0, 0);
@@ -141,6 +143,7 @@ impl Model {
             self.order_outputs(y, "y")?,
             None,
         )?;
+        self.check_stateful("train_on_batch", data.len(), data.len())?;
         let targets: Vec<Dims> = data.y.tensors().iter().map(Tensor::sample).collect();
         let mut trainer = self.take_trainer(&targets)?;
         let result = trainer.check_targets(data.y.tensors()).and_then(|()| {

@@ -260,6 +260,9 @@ impl Model {
             Some((train, validation)) => (train, Some(validation)),
             None => (&data, given.as_ref()),
         };
+        for data in [Some(train), validation].into_iter().flatten() {
+            self.check_stateful("fit", fit.batch_size.min(data.len()), data.len())?;
+        }
         let mut trainer = self.take_trainer(&Samples::dims(&train.y))?;
         let options = Options {
             epochs: fit.epochs,

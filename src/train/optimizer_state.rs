@@ -85,7 +85,8 @@ impl OptimizerState {
     /// Before the first step.
     pub fn new(optimizer: &Shared) -> Self {
         let memory = |o: &Shared| Memory {
-            rate: o.common().learning_rate.at(0),
+            // With the precision that it has in Keras and in files.
+            rate: f64::from(o.common().learning_rate.at(0) as f32),
             scalars: o.scalars().iter().map(|(_, initial)| *initial).collect(),
         };
         let dynamic = match optimizer.members() {
@@ -133,7 +134,7 @@ impl OptimizerState {
         match &members(optimizer)[..] {
             [one] => match one.common().learning_rate {
                 LearningRate::Constant(_) => {
-                    self.memories[0].rate = rate;
+                    self.memories[0].rate = f64::from(rate as f32);
                     Ok(())
                 }
                 LearningRate::Schedule(_) => {

@@ -128,7 +128,8 @@ impl Output {
                 _ => y_pred.data,
             };
             let weight = weight.filter(|_| measure.weighted);
-            let mask = mask.filter(|m| measure.metric.masked() && rows % m.len().max(1) == 0);
+            let mask =
+                mask.filter(|m| measure.metric.masked() && rows.is_multiple_of(m.len().max(1)));
             let weight = metric_weights(weight, mask, rows, &mut room.weights);
             measure
                 .metric

@@ -72,8 +72,9 @@ impl Pool {
     }
 }
 
-/// Elements of the widest value in one piece of a large batch: the values of a piece should stay in cache.
-const PIECE: usize = 1 << 15;
+/// Elements of the widest value in one piece of a large batch: enough rows that packing the weights costs little, few enough that
+/// their values stay near.
+const PIECE: usize = 1 << 17;
 /// Multiplications below which a second thread is not worth waking.
 const WORTH_THREADS: usize = 1 << 21;
 
@@ -106,6 +107,15 @@ impl Model {
     /// # Errors
     /// If the model is not built or the shape does not fit.
     pub fn predict_all<'a>(&self, x: impl IntoArrays<'a>) -> Result<Vec<ArrayD<Float>>> {
+        self.predict_from(x, None)
+    }
+
+    /// Every output; with `state`, from these states, which are changed.
+    fn predict_from<'a>(
+        &self,
+        x: impl IntoArrays<'a>,
+        state: Option<&mut [Float]>,
+    ) -> Result<Vec<ArrayD<Float>>> {
         self.require_built("predict")?;
         let x = self.check_inputs(x.into_arrays()?, "x")?;
         let batch = x.tensors()[0].batch();
@@ -120,13 +130,48 @@ impl Model {
         let mut data: Vec<Vec<Float>> = dims.iter().map(|d| vec![0.0; d.numel() * batch]).collect();
         {
             let mut outs: Vec<&mut [Float]> = data.iter_mut().map(|d| &mut d[..]).collect();
-            self.run_inference(&x, &mut outs)?;
+            match state {
+                Some(state) => self.run_stateful(&x, &mut outs, state)?,
+                None => self.run_inference(&x, &mut outs)?,
+            }
         }
         let array = |(data, dims): (Vec<Float>, &Dims)| {
             let shape: Vec<usize> = std::iter::once(batch).chain(dims.iter().copied()).collect();
             ArrayD::from_shape_vec(IxDyn(&shape), data).expect("sized for the shape")
         };
         Ok(data.into_iter().zip(&dims).map(array).collect())
+    }
+
+    /// [`predict`](Self::predict) for a model with stateful layers, which then remember the states that they ended with: the next
+    /// call goes on from there, as it does in Keras. ([`predict`](Self::predict) itself never changes the model.)
+    ///
+    /// ```
+    /// use oxhorn::prelude::*;
+    /// let mut model = Sequential::new().batch_shape([1, 1, 1]).add(SimpleRNN::new(1).activation("linear").stateful(true));
+    /// model.build([1, 1])?;
+    /// let ones = ndarray::array![[1.0f32]].into_dyn();
+    /// model.set_weights(&[ones.clone(), ones, ndarray::array![0.0f32].into_dyn()])?;
+    /// let x = ndarray::array![[[1.0f32]]];
+    /// assert_eq!(model.predict_stateful(&x)?[[0, 0]], 1.0);
+    /// assert_eq!(model.predict_stateful(&x)?[[0, 0]], 2.0);
+    /// assert_eq!(model.predict(&x)?[[0, 0]], 3.0);
+    /// model.reset_states();
+    /// assert_eq!(model.predict(&x)?[[0, 0]], 1.0);
+    /// # Ok::<(), oxhorn::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As `predict`, and if the samples are no whole number of batches.
+    pub fn predict_stateful<'a>(&mut self, x: impl IntoArrays<'a>) -> Result<ArrayD<Float>> {
+        let mut state = self.weights.state.clone();
+        let mut all = self.predict_from(x, Some(&mut state))?;
+        self.weights.state = state;
+        match all.len() {
+            1 => Ok(all.remove(0)),
+            n => Err(Error::Model(format!(
+                "the model has {n} outputs; `predict_stateful` is for one"
+            ))),
+        }
     }
 
     /// [`predict`](Self::predict), whose default treats a batch as one anyway. Keras's name.
@@ -195,7 +240,39 @@ impl Model {
         )
     }
 
+    /// Batch after batch, each beginning with the states that the one before ended with.
+    fn run_stateful(
+        &self,
+        x: &Arrays<'_>,
+        outs: &mut [&mut [Float]],
+        state: &mut [Float],
+    ) -> Result<()> {
+        let samples = x.tensors()[0].batch();
+        let size = self.graph.stateful().unwrap_or(samples.max(1));
+        self.check_stateful("predict", size, samples)?;
+        let mut runner = self.runner(x)?;
+        let mut run = |par| {
+            for start in (0..samples).step_by(size) {
+                let mut parts: Vec<&mut [Float]> = outs
+                    .iter_mut()
+                    .map(|out| {
+                        let width = out.len() / samples;
+                        &mut out[start * width..(start + size) * width]
+                    })
+                    .collect();
+                self.run_piece(&mut runner, x, start, start + size, &mut parts, state, par);
+                Pass::update_state(&self.graph, &runner.plan, &runner.workspace, state);
+            }
+        };
+        with_threads(self.threads, &mut run);
+        self.pool.give(runner);
+        Ok(())
+    }
+
     fn run_inference(&self, x: &Arrays<'_>, outs: &mut [&mut [Float]]) -> Result<()> {
+        if self.graph.stateful().is_some() {
+            return self.run_stateful(x, outs, &mut self.weights.state.clone());
+        }
         let batch = x.tensors()[0].batch();
         let mut runner = self.runner(x)?;
         let plan = runner.plan.clone();
@@ -210,7 +287,8 @@ impl Model {
         let piece = (PIECE / widest).clamp(32, 512).next_multiple_of(32);
         if batch <= piece || plan.batch_coupled {
             let worth = batch * plan.work >= WORTH_THREADS;
-            let mut run = |par| self.run_piece(&mut runner, x, 0, batch, outs, par);
+            let state = &self.weights.state;
+            let mut run = |par| self.run_piece(&mut runner, x, 0, batch, outs, state, par);
             if worth && self.threads != 1 {
                 with_threads(self.threads, run)
             } else {
@@ -242,7 +320,8 @@ impl Model {
         let pieces = (end - start).div_ceil(piece);
         if pieces <= 1 {
             let mut runner = self.runner(x)?;
-            self.run_piece(&mut runner, x, start, end, outs, Par::Serial);
+            let state = &self.weights.state;
+            self.run_piece(&mut runner, x, start, end, outs, state, Par::Serial);
             self.pool.give(runner);
             return Ok(());
         }
@@ -268,6 +347,7 @@ impl Model {
         start: usize,
         end: usize,
         outs: &mut [&mut [Float]],
+        state: &[Float],
         par: Par,
     ) {
         let batch = end - start;
@@ -289,7 +369,7 @@ impl Model {
             graph: &self.graph,
             plan: &runner.plan,
             params: &self.weights.params,
-            state: &self.weights.state,
+            state,
             inputs: if n > INLINE { &heap } else { &inline[..n] },
             batch,
             mode: Mode::Infer,

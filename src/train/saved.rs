@@ -7,8 +7,8 @@
 //! front of the inner one's list; a [`MultiOptimizer`](crate::optimizers::MultiOptimizer) its `iteration` and a rate of 0 in front of
 //! the lists of all its optimizers. Files hold the lists of inner optimizers once more under their own paths.
 //!
-//! A writer takes [`groups`] and writes what [`OptimizerState::saved`] gives for each; a reader does the same with
-//! [`OptimizerState::saved_mut`].
+//! A writer takes [`groups`] and writes what `OptimizerState::saved` gives for each; a reader does the same with
+//! `OptimizerState::saved_mut`.
 
 use super::optimizer_state::OptimizerState;
 use super::update::{member_of, members};

@@ -17,6 +17,7 @@ use crate::kernels::elementwise;
 use crate::kernels::memory::Buffer;
 use crate::kernels::parallel::Par;
 use crate::layer::{Mode, View};
+use crate::losses::Loss;
 use crate::models::Model;
 use crate::shape::{Dims, Shape};
 
@@ -33,6 +34,8 @@ pub struct Trainer {
     train: Workspace,
     infer: Workspace,
     dw: Buffer,
+    /// The states that some tests started from, carried from batch to batch; only with stateful layers.
+    carried: Option<Buffer>,
     room: Room,
     total: Mean,
 }
@@ -98,7 +101,11 @@ impl Trainer {
             } else {
                 String::new()
             };
-            let loss = losses[i].cloned();
+            let resolve = |loss: &Arc<dyn Loss>| match loss.resolve(&target, &shape) {
+                Some(loss) => loss,
+                None => loss.clone(),
+            };
+            let loss = losses[i].map(resolve);
             if let Some(loss) = &loss {
                 loss.check(&target, &shape)
                     .map_err(|e| e.owned_by(loss.class_name()))?;
@@ -126,6 +133,7 @@ impl Trainer {
             plans: Vec::new(),
             train: Workspace::default(),
             infer: Workspace::default(),
+            carried: None,
             room: Room::default(),
             total: Mean::default(),
         })
@@ -273,6 +281,11 @@ impl Trainer {
         Ok(loss)
     }
 
+    /// Before the first of some batches that are measured: stateful layers start from the model's states.
+    pub fn begin_tests(&mut self, weights: &Weights) {
+        self.carried = self.graph.stateful().map(|_| weights.state.clone());
+    }
+
     /// Measures a batch without training; its loss.
     ///
     /// # Errors
@@ -282,11 +295,12 @@ impl Trainer {
         let mut ws = std::mem::take(&mut self.infer);
         ws.reserve(&plan, batch.size);
         let graph = std::mem::take(&mut self.graph);
+        let mut carried = self.carried.take();
         let pass = Pass {
             graph: &graph,
             plan: &plan,
             params: &weights.params,
-            state: &weights.state,
+            state: carried.as_ref().unwrap_or(&weights.state),
             inputs: batch.x,
             batch: batch.size,
             mode: Mode::Infer,
@@ -300,6 +314,10 @@ impl Trainer {
         for i in 0..self.outputs.len() {
             loss += self.measure(i, &pass, &mut ws, &batch, None);
         }
+        if let Some(state) = &mut carried {
+            Pass::update_state(&graph, &plan, &ws, state);
+        }
+        self.carried = carried;
         self.total.add(loss, batch.size);
         (self.graph, self.infer) = (graph, ws);
         Ok(loss)

@@ -180,12 +180,13 @@ fn nested_and_functional_models_come_back() {
         assert_eq!(frozen, all);
         assert!(frozen.contains("Non-trainable params: 15"), "{frozen}");
     }
-    let json = model.to_json().unwrap();
-    let fresh = Loader::new().from_json(&json).unwrap();
-    assert_eq!(
-        fresh.to_json().unwrap().split("compile_config").next(),
-        json.split("compile_config").next()
-    );
+    let architecture = |model: &Model| {
+        let json = model.to_json().unwrap();
+        let end = json.find(r#","compile_config""#).unwrap_or(json.len() - 1);
+        json[..end].to_string()
+    };
+    let fresh = Loader::new().from_json(&model.to_json().unwrap()).unwrap();
+    assert_eq!(architecture(&fresh), architecture(&model));
 }
 
 /// `y = factor x`.

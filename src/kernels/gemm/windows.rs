@@ -318,9 +318,7 @@ impl<'a> Packed<'a> {
     }
 
     fn rows(self, i: usize, m: usize) -> Packed<'a> {
-        let (a, c) = match (self.product.a_rows, self.product.c_rows) {
-            (a, c) => (skip(a, i), skip(c, i)),
-        };
+        let (a, c) = (skip(self.product.a_rows, i), skip(self.product.c_rows, i));
         Packed {
             product: Product {
                 m,

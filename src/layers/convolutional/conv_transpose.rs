@@ -285,10 +285,8 @@ impl<const R: usize> ConvTranspose<R> {
             kernel: three(self.kernel_size.0),
             stride: three(self.strides.0),
             dilation: three(self.dilation_rate.0),
-            before: match three(before) {
-                // Axes that are not there have no padding.
-                three => std::array::from_fn(|a| if a < 3 - R { 0 } else { three[a] }),
-            },
+            // Axes that are not there have no padding.
+            before: std::array::from_fn(|a| if a < 3 - R { 0 } else { before[a - (3 - R)] }),
         })
     }
 

@@ -53,7 +53,7 @@ impl Layer for Activation {
         }
         match inputs {
             [x] if self.activation == Function::Glu => match x.last() {
-                Some(n) if n % 2 == 0 => x.with_last(n / 2),
+                Some(n) if n > 0 && n % 2 == 0 => x.with_last(n / 2),
                 _ => Err(Error::shape("an even last axis for `glu`", x)),
             },
             [x] => Ok(x.clone()),

@@ -1,19 +1,29 @@
 //! Fully connected layer: `y = act(x W + b)`.
 //!
 //! With `z = x W + b`: `dz = dy * act'(z)`, `dW += x^T dz`, `db += sum_rows dz`, `dx = dz W^T`.
+//!
+//! With low-rank adaptation `W` rests and `z = x W + u B + b` with `u = s x A`: `dB += u^T dz`, `du = s dz B^T`, `dA += x^T du`,
+//! `dx += du A^T`.
+//!
 //! x: (.., k)  W: (k, units)  b: (units)  y: (.., units); all axes but the last are rows.
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::lora::Lora;
 use crate::activation::{Activation, Reads};
 use crate::config::{Config, to_config};
 use crate::constraint::Constraint;
 use crate::error::{Error, Result};
+use crate::float::Float;
 use crate::initializer::Initializer;
+use crate::kernels::elementwise;
 use crate::kernels::gemm::{Accum, Mat, gemm};
-use crate::layer::{Backward, Buffers, Contract, Forward, Head, Layer, Len, MaskRule, Weight};
+use crate::layer::{
+    Backward, Buffers, Contract, Forward, Head, Kind, Layer, Len, MaskRule, Weight, Weights,
+};
+use crate::layers::args::{checked, glorot_uniform, one_input, yes, zeros};
 use crate::regularizer::Regularizer;
 use crate::shape::{Dims, Shape};
 
@@ -29,6 +39,8 @@ use crate::shape::{Dims, Shape};
 /// | `kernel_initializer`, `bias_initializer` | `glorot_uniform`, `zeros` | how the weights start |
 /// | `kernel_regularizer`, `bias_regularizer` | none | penalties added to the loss |
 /// | `kernel_constraint`, `bias_constraint` | none | projections after each update |
+/// | `lora_rank` | none | trains a low-rank addition to the kernel instead of the kernel |
+/// | `lora_alpha` | `lora_rank` | the addition is scaled by `lora_alpha / lora_rank` |
 ///
 /// ```
 /// use oxhorn::prelude::*;
@@ -59,18 +71,10 @@ pub struct Dense {
     kernel_constraint: Option<Constraint>,
     #[serde(default)]
     bias_constraint: Option<Constraint>,
-}
-
-fn yes() -> bool {
-    true
-}
-
-fn glorot_uniform() -> Initializer {
-    Initializer::from("glorot_uniform")
-}
-
-fn zeros() -> Initializer {
-    Initializer::Zeros
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    lora_rank: Option<usize>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    lora_alpha: Option<f64>,
 }
 
 impl Dense {
@@ -86,6 +90,8 @@ impl Dense {
             bias_regularizer: None,
             kernel_constraint: None,
             bias_constraint: None,
+            lora_rank: None,
+            lora_alpha: None,
         }
     }
 
@@ -136,6 +142,22 @@ impl Dense {
         self.bias_constraint = Some(constraint.into());
         self
     }
+
+    /// Trains a product of matrices of this rank that is added to the kernel, instead of the kernel.
+    pub fn lora_rank(mut self, rank: usize) -> Self {
+        self.lora_rank = Some(rank);
+        self
+    }
+
+    /// The addition is scaled by this over the rank.
+    pub fn lora_alpha(mut self, alpha: f64) -> Self {
+        self.lora_alpha = Some(alpha);
+        self
+    }
+
+    fn lora(&self) -> Option<Lora> {
+        Lora::new(self.lora_rank, self.lora_alpha)
+    }
 }
 
 impl Layer for Dense {
@@ -152,42 +174,52 @@ impl Layer for Dense {
             return Err(Error::arg("units", "a positive integer", 0));
         }
         self.activation.check("activation")?;
-        let [x] = inputs else {
-            return Err(Error::shape(
-                "one input",
-                format!("{} inputs", inputs.len()),
-            ));
-        };
+        Lora::check(self.lora_rank, self.lora_alpha, &self.kernel_constraint)?;
+        let x = one_input(inputs)?;
+        if let Some(lora) = self.lora() {
+            checked(x.with_last(lora.rank)?)?;
+        }
         match x.last() {
             Some(0) | None => Err(Error::shape("an input whose last axis has a known size", x)),
-            Some(_) => x.with_last(self.units),
+            Some(_) => checked(x.with_last(self.units)?),
         }
     }
 
     fn weights(&self, inputs: &[Shape]) -> Result<Vec<Weight>> {
         let k = inputs[0].last().unwrap_or(0);
-        let kernel = Weight::new("kernel", [k, self.units], &self.kernel_initializer)
+        let mut kernel = Weight::new("kernel", [k, self.units], &self.kernel_initializer)
             .regularizer(&self.kernel_regularizer)
             .constraint(&self.kernel_constraint);
+        if self.lora_rank.is_some() {
+            kernel.kind = Kind::State;
+        }
         let bias = Weight::new("bias", [self.units], &self.bias_initializer)
             .regularizer(&self.bias_regularizer)
             .constraint(&self.bias_constraint);
-        Ok(if self.use_bias {
-            vec![kernel, bias]
-        } else {
-            vec![kernel]
-        })
+        let mut weights = vec![kernel];
+        weights.extend(self.use_bias.then_some(bias));
+        if let Some(lora) = self.lora() {
+            let (names, shape) = (["lora_kernel_a", "lora_kernel_b"], [k, self.units]);
+            weights.extend(lora.weights(names, shape, &self.kernel_regularizer));
+        }
+        Ok(weights)
+    }
+
+    fn filed(&self, name: &str, mut w: Weights<'_>, mut state: Weights<'_>) -> Option<Vec<Float>> {
+        let lora = self.lora().filter(|_| name == "kernel")?;
+        w.take_front(usize::from(self.use_bias));
+        Some(lora.merged(state.next()?, w.next()?, w.next()?))
     }
 
     fn buffers(&self, inputs: &[Dims]) -> Buffers {
-        // The pre-activation, where the derivative needs it.
-        let z = Len::PerSample(inputs[0].without_last().numel() * self.units);
+        let rows = inputs[0].without_last().numel();
+        // The pre-activation, where the derivative needs it, and u.
+        let z = self.activation.reads() == Reads::Input;
+        let z = z.then_some(Len::PerSample(rows * self.units));
+        let u = self.lora().map(|lora| Len::PerSample(rows * lora.rank));
         Buffers {
-            saved: if self.activation.reads() == Reads::Input {
-                vec![z]
-            } else {
-                Vec::new()
-            },
+            saved: z.into_iter().chain(u).collect(),
+            scratch: u.into_iter().collect(),
             ..Buffers::default()
         }
     }
@@ -203,59 +235,120 @@ impl Layer for Dense {
     }
 
     fn forward(&self, mut cx: Forward<'_>) {
-        let (x, kernel, bias) = (cx.x[0], cx.w.next().expect("kernel"), cx.w.next());
-        let (m, k, n) = (x.rows(), x.cols(), self.units);
+        let lora = self.lora();
+        let kernel = if lora.is_some() {
+            &mut cx.state
+        } else {
+            &mut cx.w
+        };
+        let kernel = kernel.next().expect("kernel");
+        let bias = if self.use_bias { cx.w.next() } else { None };
+        let reads_z = self.activation.reads() == Reads::Input;
+        let z = if reads_z { cx.saved.next() } else { None };
+        let (m, k, n) = (cx.x[0].rows(), cx.x[0].cols(), self.units);
+        let (x, y) = (Mat::new(cx.x[0].data, k), &mut *cx.y.data);
         gemm(
             m,
             k,
             n,
-            Mat::new(x.data, k),
+            x,
             Mat::new(kernel, n),
             Accum::Replace,
-            cx.y.data,
+            y,
             n,
             cx.par,
         );
-        self.activation
-            .apply_bias(bias, cx.y.data, n, cx.saved.next());
-    }
-
-    fn backward(&self, mut cx: Backward<'_>) {
-        let (x, kernel) = (cx.x[0], cx.w.next().expect("kernel"));
-        let (m, k, n) = (x.rows(), x.cols(), self.units);
-        let z = cx.saved.next().unwrap_or_default();
-        let (dkernel, mut dbias) = match &mut cx.dw {
-            Some(dw) => (dw.next(), dw.next()),
-            None => (None, None),
-        };
-        if let (Some(dbias), Accum::Replace) = (&mut dbias, cx.accum) {
-            dbias.fill(0.0); // the sweep below adds
-        }
-        self.activation
-            .grad_bias(cx.y.data, z, cx.dy.data, n, dbias); // dy holds dz from here on
-        let dz = Mat::new(cx.dy.data, n);
-        if let Some(dkernel) = dkernel {
+        if let Some(Lora { rank, scale }) = lora {
+            let [a, b] = [cx.w.next().expect("a"), cx.w.next().expect("b")];
+            let u = cx.saved.next().expect("u");
             gemm(
-                k,
                 m,
+                k,
+                rank,
+                x,
+                Mat::new(a, rank),
+                Accum::Replace,
+                u,
+                rank,
+                cx.par,
+            );
+            elementwise::scale(scale, u);
+            gemm(
+                m,
+                rank,
                 n,
-                Mat::new(x.data, k).t(),
-                dz,
-                cx.accum,
-                dkernel,
+                Mat::new(u, rank),
+                Mat::new(b, n),
+                Accum::Add,
+                y,
                 n,
                 cx.par,
             );
         }
-        if let Some(dx) = &mut cx.dx[0] {
+        self.activation.apply_bias(bias, y, n, z);
+    }
+
+    fn backward(&self, mut cx: Backward<'_>) {
+        let lora = self.lora();
+        let kernel = if lora.is_some() {
+            &mut cx.state
+        } else {
+            &mut cx.w
+        };
+        let kernel = kernel.next().expect("kernel");
+        let reads_z = self.activation.reads() == Reads::Input;
+        let z = if reads_z { cx.saved.next() } else { None };
+        let (m, k, n) = (cx.x[0].rows(), cx.x[0].cols(), self.units);
+        let mut dw = cx.dw.unwrap_or_default();
+        let dkernel = if lora.is_some() { None } else { dw.next() };
+        let mut dbias = if self.use_bias { dw.next() } else { None };
+        if let (Some(dbias), Accum::Replace) = (&mut dbias, cx.accum) {
+            dbias.fill(0.0); // the sweep below adds
+        }
+        let z = z.unwrap_or_default();
+        self.activation
+            .grad_bias(cx.y.data, z, cx.dy.data, n, dbias); // dy holds dz from here on
+        let (x, dz) = (Mat::new(cx.x[0].data, k), Mat::new(cx.dy.data, n));
+        if let Some(dkernel) = dkernel {
+            gemm(k, m, n, x.t(), dz, cx.accum, dkernel, n, cx.par);
+        }
+        let mut dx = cx.dx[0].as_mut().map(|dx| &mut *dx.data);
+        if let Some(dx) = &mut dx {
+            let kernel = Mat::new(kernel, n).t();
+            gemm(m, n, k, dz, kernel, Accum::Replace, dx, k, cx.par);
+        }
+        let Some(Lora { rank, scale }) = lora else {
+            return;
+        };
+        cx.w.take_front(usize::from(self.use_bias));
+        let [a, b] = [cx.w.next().expect("a"), cx.w.next().expect("b")];
+        let [u, du] = [cx.saved.next().expect("u"), cx.scratch.next().expect("du")];
+        gemm(
+            m,
+            n,
+            rank,
+            dz,
+            Mat::new(b, n).t(),
+            Accum::Replace,
+            du,
+            rank,
+            cx.par,
+        );
+        elementwise::scale(scale, du);
+        let (u, du) = (Mat::new(u, rank), Mat::new(du, rank));
+        if let (Some(da), Some(db)) = (dw.next(), dw.next()) {
+            gemm(k, m, rank, x.t(), du, cx.accum, da, rank, cx.par);
+            gemm(rank, m, n, u.t(), dz, cx.accum, db, n, cx.par);
+        }
+        if let Some(dx) = dx {
             gemm(
                 m,
-                n,
+                rank,
                 k,
-                dz,
-                Mat::new(kernel, n).t(),
-                Accum::Replace,
-                dx.data,
+                du,
+                Mat::new(a, rank).t(),
+                Accum::Add,
+                dx,
                 k,
                 cx.par,
             );
@@ -285,6 +378,12 @@ mod tests {
         }
         check_layer(Dense::new(3).use_bias(false), &[[2, 4].into()]);
         check_layer(Dense::new(1), &[[2, 3, 4].into()]);
+        let lora = Dense::new(4).lora_rank(2);
+        check_layer(
+            lora.clone().lora_alpha(3.0).activation("gelu"),
+            &[[5].into()],
+        );
+        check_layer(lora.use_bias(false), &[[2, 5].into()]);
     }
 
     #[test]
@@ -298,6 +397,12 @@ mod tests {
             "dense: argument `units`: expected a positive integer, got 0"
         );
         assert!(Dense::new(2).output_shape(&[[None].into()]).is_err());
+        let refused = |layer: Dense| assert!(layer.output_shape(&[[5].into()]).is_err());
+        refused(Dense::new(usize::MAX));
+        refused(Dense::new(2).lora_rank(0));
+        refused(Dense::new(2).lora_rank(usize::MAX));
+        refused(Dense::new(2).lora_rank(1).lora_alpha(f64::NAN));
+        refused(Dense::new(2).lora_rank(1).kernel_constraint("non_neg"));
         assert!(Dense::new(2).output_shape(&[Shape::default()]).is_err());
         assert!(
             Dense::new(2)

@@ -277,7 +277,7 @@ mod tests {
         assert_eq!(y[..8], [-1.0, -1.0, 1.0, 3.0, 5.0, 7.0, 9.0, 11.0]);
         assert_eq!(y[16..24], y[..8]);
         let mut dx = vec![9.0; 24];
-        scatter(&maps, &shape, &vec![1.0; 32], &mut dx);
+        scatter(&maps, &shape, &[1.0; 32], &mut dx);
         assert_eq!(dx[..4], [0.0, 2.0, 0.0, 2.0]);
         let mut one = [0.0];
         gather(&[], &[], &[7.0], &mut one, 0.0);

@@ -77,8 +77,14 @@ fn collect(value: &Value, dims: &[usize], data: &mut Vec<Float>) -> Option<()> {
         (Value::Array(list), [n, inner @ ..]) if list.len() == *n => {
             list.iter().try_for_each(|v| collect(v, inner, data))
         }
-        (Value::Number(n), []) => Some(data.push(n.as_f64()? as Float)),
-        (Value::Bool(b), []) => Some(data.push(Float::from(u8::from(*b)))),
+        (Value::Number(n), []) => {
+            data.push(n.as_f64()? as Float);
+            Some(())
+        }
+        (Value::Bool(b), []) => {
+            data.push(Float::from(u8::from(*b)));
+            Some(())
+        }
         _ => None,
     }
 }

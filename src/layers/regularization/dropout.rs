@@ -1,14 +1,17 @@
-//! Dropout: in training `y = x * m / (1 - rate)` with `m` 0 or 1 at random; `dx = dy * m / (1 - rate)`.
+//! Dropout: in training `y = x m / (1 - rate)` with `m` 0 or 1 at random; `dx = dy m / (1 - rate)`.
 //!
 //! The mask is not kept: backward draws it again from the counter-based stream.
 
 use serde::{Deserialize, Serialize};
 
+use super::noise;
 use crate::config::{Config, to_config};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::float::Float;
-use crate::layer::{Backward, Contract, Forward, Layer, MaskRule, Mode, Stream};
-use crate::shape::Shape;
+use crate::kernels::elementwise::{mul, scale};
+use crate::layer::{Backward, Buffers, Contract, Forward, Layer, Len, Mode, Par, Stream};
+use crate::layers::args::one_input;
+use crate::shape::{Dims, Shape};
 
 /// Sets a random fraction of its input to zero in training, and scales the rest so that the mean stays.
 /// [Keras](https://keras.io/api/layers/regularization_layers/dropout/)
@@ -18,7 +21,7 @@ use crate::shape::Shape;
 /// | name | default | meaning |
 /// |---|---|---|
 /// | `rate` | | fraction set to zero, in `[0, 1)` or 1 |
-/// | `noise_shape` | all axes | shape of the mask of one sample; an axis of 1 is dropped as a whole |
+/// | `noise_shape` | all axes | shape of the masks; an axis of 1 is dropped as a whole |
 /// | `seed` | none | mixed with the model's seed into this layer's masks |
 ///
 /// ```
@@ -66,86 +69,25 @@ impl Dropout {
         self
     }
 
-    /// Multiplies by the mask in place. `shape` is that of one sample.
-    fn mask(&self, rng: Stream, shape: &[usize], batch: usize, data: &mut [Float]) {
-        let keep = 1.0 - self.rate;
-        if keep <= 0.0 {
-            return data.fill(0.0);
+    /// Multiplies by the masks in place. `shape` is that of one sample, `masks` room for the masks of a `noise_shape`.
+    fn apply(
+        &self,
+        rng: Stream,
+        shape: &[usize],
+        masks: &mut [Float],
+        data: &mut [Float],
+        par: Par,
+    ) {
+        let rng = noise::stream(rng, self.seed);
+        if self.noise_shape.is_none() {
+            let each = shape.iter().product();
+            return noise::for_samples(data, each, rng, par, |mut rng, sample| {
+                rng.dropout(self.rate, sample);
+            });
         }
-        let (scale, threshold) = ((1.0 / keep) as Float, (keep * 65536.0).round() as u32);
-        let rng = match self.seed {
-            Some(seed) => rng.reseeded(seed),
-            None => rng,
-        };
-        let each = data.len() / batch.max(1);
-        for (sample, data) in data.chunks_exact_mut(each.max(1)).enumerate() {
-            let mut rng = rng.at(sample as u64);
-            match &self.noise_shape {
-                None => {
-                    for four in data.chunks_mut(4) {
-                        let bits = rng.next_u64();
-                        for (i, x) in four.iter_mut().enumerate() {
-                            *x *= if ((bits >> (16 * i)) & 0xffff) < u64::from(threshold) {
-                                scale
-                            } else {
-                                0.0
-                            };
-                        }
-                    }
-                }
-                Some(noise) => broadcast(&noise[1..], shape, data, || {
-                    if (rng.next_u64() & 0xffff) < u64::from(threshold) {
-                        scale
-                    } else {
-                        0.0
-                    }
-                }),
-            }
-        }
-    }
-}
-
-/// Multiplies by factors drawn once for every position of the noise shape (row-major, recursively over the axes).
-fn broadcast(
-    noise: &[Option<usize>],
-    shape: &[usize],
-    data: &mut [Float],
-    mut draw: impl FnMut() -> Float,
-) {
-    // Positions of the noise in row-major order; for each, all elements that share it.
-    let size = |axis: usize| {
-        if noise[axis] == Some(1) {
-            1
-        } else {
-            shape[axis]
-        }
-    };
-    let total: usize = (0..shape.len()).map(size).product();
-    for p in 0..total {
-        let factor = draw();
-        scale_matching(p, 0, shape, &size, data, factor);
-    }
-}
-
-fn scale_matching(
-    p: usize,
-    axis: usize,
-    shape: &[usize],
-    size: &impl Fn(usize) -> usize,
-    data: &mut [Float],
-    factor: Float,
-) {
-    if axis == shape.len() {
-        data[0] *= factor;
-        return;
-    }
-    let inner: usize = (axis + 1..shape.len()).map(size).product();
-    let width = data.len() / shape[axis].max(1);
-    let (at, rest) = (p / inner.max(1), p % inner.max(1));
-    for (i, part) in data.chunks_exact_mut(width.max(1)).enumerate() {
-        if size(axis) == 1 || i == at {
-            scale_matching(rest, axis + 1, shape, size, part, factor);
-        }
+        let (dims, shared) = noise::noise_dims(&self.noise_shape, shape);
+        let noise = (&dims[..], shared);
+        noise::with_masks(self.rate, rng, noise, shape, (masks, data), par, mul, scale);
     }
 }
 
@@ -159,51 +101,38 @@ impl Layer for Dropout {
     }
 
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape> {
-        if !(0.0..=1.0).contains(&self.rate) {
-            return Err(Error::arg("rate", "a fraction in [0, 1]", self.rate));
-        }
-        let [x] = inputs else {
-            return Err(Error::shape(
-                "one input",
-                format!("{} inputs", inputs.len()),
-            ));
-        };
-        if let Some(noise) = &self.noise_shape {
-            let fits = noise.len() == x.rank() + 1
-                && noise[0].is_none()
-                && noise[1..]
-                    .iter()
-                    .zip(x.dims())
-                    .all(|(n, d)| matches!(n, None | Some(1)) || d.is_none() || n == d);
-            if !fits {
-                return Err(Error::arg(
-                    "noise_shape",
-                    format!("the input's size or 1 for each axis of {x}"),
-                    format!("{noise:?}"),
-                ));
-            }
-        }
+        noise::check_rate(self.rate, true)?;
+        let x = one_input(inputs)?;
+        noise::check_noise(&self.noise_shape, x)?;
         Ok(x.clone())
     }
 
+    fn buffers(&self, inputs: &[Dims]) -> Buffers {
+        let masks = match self.noise_shape {
+            None => 0,
+            Some(_) => noise::noise_dims(&self.noise_shape, &inputs[0]).0.numel(),
+        };
+        Buffers {
+            scratch: vec![Len::PerSample(masks)],
+            ..Buffers::default()
+        }
+    }
+
     fn contract(&self) -> Contract {
-        Contract {
-            reads_x: false,
-            in_place: true,
-            mask: MaskRule::Pass,
-            ..Contract::default()
-        }
+        noise::contract()
     }
 
-    fn forward(&self, cx: Forward<'_>) {
+    fn forward(&self, mut cx: Forward<'_>) {
         if cx.mode == Mode::Train && self.rate > 0.0 {
-            self.mask(cx.rng, cx.y.shape, cx.y.batch, cx.y.data);
+            let masks = cx.scratch.next().unwrap_or_default();
+            self.apply(cx.rng, cx.y.shape, masks, cx.y.data, cx.par);
         }
     }
 
-    fn backward(&self, cx: Backward<'_>) {
+    fn backward(&self, mut cx: Backward<'_>) {
         if let (Some(dx), true) = (&mut cx.dx[0], self.rate > 0.0) {
-            self.mask(cx.rng, dx.shape, dx.batch, dx.data);
+            let masks = cx.scratch.next().unwrap_or_default();
+            self.apply(cx.rng, dx.shape, masks, dx.data, cx.par);
         }
     }
 }
@@ -218,12 +147,26 @@ mod tests {
         check_layer(Dropout::new(0.4), &[[7].into()]);
         check_layer(Dropout::new(0.5).noise_shape([1, 3]), &[[4, 3].into()]);
         check_layer(Dropout::new(0.0).seed(3), &[[5].into()]);
+        check_layer(Dropout::new(1.0), &[[5].into()]);
+    }
+
+    fn run(layer: &Dropout, shape: &[usize], batch: usize) -> Vec<Float> {
+        let each: usize = shape.iter().product();
+        let (mut masks, mut data) = (vec![Float::NAN; each * batch], vec![1.0; each * batch]);
+        let len = noise::noise_dims(&layer.noise_shape, shape).0.numel() * batch;
+        layer.apply(
+            Stream::new(1, 2, 3),
+            shape,
+            &mut masks[..len],
+            &mut data,
+            Par::Serial,
+        );
+        data
     }
 
     #[test]
     fn keeps_the_mean_and_drops_the_rate() {
-        let mut data = vec![1.0; 40_000];
-        Dropout::new(0.3).mask(Stream::new(1, 2, 3), &[100], 400, &mut data);
+        let data = run(&Dropout::new(0.3), &[100], 400);
         let dropped = data.iter().filter(|v| **v == 0.0).count() as f64 / 40_000.0;
         let mean = data.iter().map(|v| f64::from(*v)).sum::<f64>() / 40_000.0;
         assert!(
@@ -234,20 +177,41 @@ mod tests {
 
     #[test]
     fn an_axis_of_one_is_dropped_whole() {
-        let mut data = vec![1.0; 8 * 5 * 3];
-        Dropout::new(0.5)
-            .noise_shape([1, 3])
-            .mask(Stream::new(1, 2, 3), &[5, 3], 8, &mut data);
+        let data = run(&Dropout::new(0.5).noise_shape([1, 3]), &[5, 3], 8);
         for sample in data.chunks(15) {
             (0..15).for_each(|i| assert_eq!(sample[i], sample[i % 3]));
         }
         assert!(data.contains(&0.0) && data.contains(&2.0));
-        assert!(
-            Dropout::new(0.5)
-                .noise_shape([2, 3])
-                .output_shape(&[[5, 3].into()])
-                .is_err()
-        );
-        assert!(Dropout::new(1.5).output_shape(&[[5].into()]).is_err());
+        assert!(data.chunks(15).any(|sample| sample != &data[..15]));
+        // In files the batch comes first: 1 is one mask for all samples, and so is a shape that lacks it.
+        for noise in [vec![Some(1), None, None], vec![Some(5), Some(3)]] {
+            let layer = Dropout {
+                noise_shape: Some(noise),
+                ..Dropout::new(0.5)
+            };
+            assert!(layer.output_shape(&[[5, 3].into()]).is_ok());
+            let data = run(&layer, &[5, 3], 8);
+            assert!(data.chunks(15).all(|sample| sample == &data[..15]));
+            assert!(data.contains(&0.0) && data.contains(&2.0));
+        }
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let noise = |noise: Vec<Option<usize>>| Dropout {
+            noise_shape: Some(noise),
+            ..Dropout::new(0.5)
+        };
+        for layer in [
+            Dropout::new(0.5).noise_shape([2, 3]),
+            noise(vec![None, Some(5), Some(3), Some(1)]),
+            noise(vec![None, Some(3)]),
+            noise(vec![Some(0), None, None]),
+            Dropout::new(1.5),
+            Dropout::new(-0.1),
+            Dropout::new(f64::NAN),
+        ] {
+            assert!(layer.output_shape(&[[5, 3].into()]).is_err(), "{layer:?}");
+        }
     }
 }

@@ -5,9 +5,12 @@ use serde::{Deserialize, Serialize};
 use crate::config::{Config, to_config};
 use crate::error::{Error, Result};
 use crate::layer::{Backward, Contract, Forward, Layer};
+use crate::layers::args::{checked, one_input};
 use crate::shape::Shape;
 
 /// Gives each sample another shape. [Keras](https://keras.io/api/layers/reshaping_layers/reshape/)
+///
+/// Masks are not passed on.
 ///
 /// | name | default | meaning |
 /// |---|---|---|
@@ -46,12 +49,7 @@ impl Layer for Reshape {
     }
 
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape> {
-        let [x] = inputs else {
-            return Err(Error::shape(
-                "one input",
-                format!("{} inputs", inputs.len()),
-            ));
-        };
+        let x = one_input(inputs)?;
         let wrong =
             |want: String| Error::arg("target_shape", want, format!("{:?}", self.target_shape));
         if self.target_shape.iter().any(|&d| d < -1)
@@ -68,7 +66,7 @@ impl Layer for Reshape {
             .ok_or_else(|| wrong("a size that fits".into()))? as usize;
         let dims = self.target_shape.iter().map(|&d| usize::try_from(d).ok());
         let Some(total) = x.numel() else {
-            return Ok(dims.collect::<Vec<_>>().into());
+            return checked(dims.collect::<Vec<_>>().into());
         };
         let inferred = self.target_shape.contains(&-1);
         let fits = if inferred {
@@ -79,10 +77,8 @@ impl Layer for Reshape {
         if !fits {
             return Err(wrong(format!("a shape with the {total} elements of {x}")));
         }
-        Ok(dims
-            .map(|d| d.or(Some(total / product.max(1))))
-            .collect::<Vec<_>>()
-            .into())
+        let dims = dims.map(|d| d.or(Some(total / product.max(1))));
+        checked(dims.collect::<Vec<_>>().into())
     }
 
     fn contract(&self) -> Contract {
@@ -117,6 +113,7 @@ mod tests {
             vec![-1, -1],
             vec![-2, 6],
             vec![i64::MAX, 4],
+            vec![12, 1, 1, 1, 1, 1, 1, 1],
         ] {
             assert!(Reshape::new(bad).output_shape(&[[12].into()]).is_err());
         }

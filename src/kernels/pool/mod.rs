@@ -4,10 +4,13 @@
 //! channels. Of equal largest numbers the first counts, and a NaN is larger than any number. What is largest is noted as the
 //! number of its tap in the window.
 
+mod mean;
+
 use super::channels::{Block, at, at_mut, in_blocks};
 use super::parallel::Par;
 use super::simd::simd_fn;
 use crate::float::Float;
+use mean::{mean_image, mean_image_backward};
 use std::ops::Range;
 
 /// Where windows lie along one axis.
@@ -399,10 +402,10 @@ impl Sweep for ArgMax<'_> {
             let x: [&[Float; N]; 4] = quad.map(|tap| at(self.x, tap + c));
             for i in 0..N {
                 let (mut best, mut tap) = (x[0][i], 0);
-                for t in 1..4 {
-                    let larger = larger(x[t][i], best);
-                    best = if larger { x[t][i] } else { best };
-                    tap = if larger { t as u32 } else { tap };
+                for (x, t) in x[1..].iter().zip(1..) {
+                    let larger = larger(x[i], best);
+                    best = if larger { x[i] } else { best };
+                    tap = if larger { t } else { tap };
                 }
                 (y[i], index[i]) = (best, tap);
             }
@@ -478,76 +481,6 @@ fn where_is<const N: usize>(tap: u32, index: &[u32; N], dy: &[Float; N]) -> [Flo
         part[i] = if index[i] == tap { dy[i] } else { 0.0 };
     }
     part
-}
-
-simd_fn! {
-    fn mean_image<FMA>(pool: &Pool, x: &[Float], y: &mut [Float]) {
-        sweep(pool, &mut Mean { x, y });
-    }
-}
-
-struct Mean<'a> {
-    x: &'a [Float],
-    y: &'a mut [Float],
-}
-
-impl Sweep for Mean<'_> {
-    #[inline(always)]
-    fn block<const N: usize>(&mut self, pool: &Pool, window: &Window, c: usize) {
-        let mut sum = [0.0; N];
-        for row in rows(pool, window) {
-            for tap in 0..window.x.len() {
-                let x: &[Float; N] = at(self.x, row + tap * pool.channels + c);
-                for (sum, x) in sum.iter_mut().zip(x) {
-                    *sum += x;
-                }
-            }
-        }
-        let part = 1.0 / window.taps() as Float;
-        for sum in &mut sum {
-            *sum *= part;
-        }
-        *at_mut(self.y, window.at + c) = sum;
-    }
-}
-
-simd_fn! {
-    fn mean_image_backward<FMA>(pool: &Pool, dy: &[Float], dx: &mut [Float]) {
-        if pool.apart() {
-            sweep(pool, &mut MeanBackward::<false> { dy, dx });
-        } else {
-            sweep(pool, &mut MeanBackward::<true> { dy, dx });
-        }
-    }
-}
-
-/// `ADD`: windows share pixels.
-struct MeanBackward<'a, const ADD: bool> {
-    dy: &'a [Float],
-    dx: &'a mut [Float],
-}
-
-impl<const ADD: bool> Sweep for MeanBackward<'_, ADD> {
-    #[inline(always)]
-    fn block<const N: usize>(&mut self, pool: &Pool, window: &Window, c: usize) {
-        let part = 1.0 / window.taps() as Float;
-        let mut each: [Float; N] = *at(self.dy, window.at + c);
-        for each in &mut each {
-            *each *= part;
-        }
-        for row in rows(pool, window) {
-            for tap in 0..window.x.len() {
-                let dx: &mut [Float; N] = at_mut(self.dx, row + tap * pool.channels + c);
-                if ADD {
-                    for i in 0..N {
-                        dx[i] += each[i];
-                    }
-                } else {
-                    *dx = each;
-                }
-            }
-        }
-    }
 }
 
 #[cfg(test)]
