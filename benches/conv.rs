@@ -122,7 +122,7 @@ fn measure(
             conv.backward(
                 &x,
                 &tables,
-                &backward,
+                backward,
                 black_box(&mut y),
                 grads,
                 Par::Serial,

@@ -114,7 +114,7 @@ fn nothing_is_allocated_after_the_first_step() {
         }),
     ];
     let weights: Vec<f32> = (0..x.nrows()).map(|i| 0.5 + (i % 3) as f32).collect();
-    for compile in optimizers {
+    for (i, compile) in optimizers.iter().enumerate() {
         model.compile_with(compile()).unwrap();
         let mut watch = Watch {
             counts: Vec::with_capacity(102),
@@ -126,7 +126,7 @@ fn nothing_is_allocated_after_the_first_step() {
         model.fit(&x, &y, fit).unwrap();
         // With accumulation the first update is the third step.
         let (first, last) = (watch.counts[5], watch.counts[101]);
-        assert_eq!(last - first, 0, "{:?}", model.learning_rate());
+        assert_eq!(last - first, 0, "optimizer {i}");
     }
 
     let one = Array2::from_shape_fn((1, 20), |(_, j)| j as f32);

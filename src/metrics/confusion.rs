@@ -280,10 +280,13 @@ impl<K: Kind> Metric for ConfusionMetric<K> {
     }
 
     fn results(&self) -> Vec<f64> {
-        let n = self.arguments.thresholds.list(0.5).len();
         match &self.counter {
-            _ if n == 1 => Vec::new(),
-            None => vec![0.0; n],
+            None => match self.arguments.thresholds.list(0.5).len() {
+                1 => Vec::new(),
+                n => vec![0.0; n],
+            },
+            // Asked after every batch: nothing is allocated for the usual single threshold.
+            Some(counter) if counter.is_single() => Vec::new(),
             Some(counter) => counter.in_order().into_iter().map(K::report).collect(),
         }
     }

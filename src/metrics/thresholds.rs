@@ -204,6 +204,11 @@ impl Counter {
             })
     }
 
+    /// Whether there is one threshold.
+    pub fn is_single(&self) -> bool {
+        self.places.len() == 1
+    }
+
     /// Counts at every threshold, in the order in which they were given.
     pub fn in_order(&self) -> Vec<Counts> {
         let ascending: Vec<Counts> = self.ascending().collect();

@@ -185,7 +185,7 @@ mod tests {
             let layer = AdditiveAttention::new().use_scale(use_scale);
             check_dyn(called(layer.clone(), 2, &[]).as_ref(), two, &[None, None]);
             check_dyn(
-                called(layer.clone(), 2, &[causal.clone()]).as_ref(),
+                called(layer.clone(), 2, std::slice::from_ref(&causal)).as_ref(),
                 two,
                 &[Some([3].into()), None],
             );

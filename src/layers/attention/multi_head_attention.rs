@@ -383,7 +383,11 @@ mod tests {
         let two: &[Shape] = &[[3, 2].into(), [4, 2].into()];
         let mha = || MultiHeadAttention::new(2, 2);
         let causal = ("use_causal_mask", Arg::Value(json!(true)));
-        laws(&called(mha(), 2, &[causal.clone()]), two, &[None, None]);
+        laws(
+            &called(mha(), 2, std::slice::from_ref(&causal)),
+            two,
+            &[None, None],
+        );
         laws(
             &called(mha().sliding_window(2), 2, &[causal]),
             two,
@@ -423,7 +427,7 @@ mod tests {
         let moved = mha().attention_axes([1]).output_shape([2, 2]);
         let scores = ("return_attention_scores", Arg::Value(json!(true)));
         laws(
-            &called(moved.clone(), 2, &[scores.clone()]),
+            &called(moved.clone(), 2, std::slice::from_ref(&scores)),
             two,
             &[None, None],
         );
