@@ -27,9 +27,9 @@ use crate::models::Model;
 /// }
 ///
 /// let mut model = Sequential::new().input([1]).add(Dense::new(1));
-/// model.compile(Sgd::new(0.1), "mse", ())?;
+/// model.compile(Sgd::new(0.5), "mse", ())?;
 /// model.fit(&[[1.0f32], [2.0]], &[[2.0f32], [4.0]], Fit::epochs(3).verbose(0).callback(Halve))?;
-/// assert_eq!(model.learning_rate()?, 0.1 / 8.0);
+/// assert_eq!(model.learning_rate()?, 0.5 / 8.0);
 /// # Ok::<(), oxhorn::Error>(())
 /// ```
 pub trait Callback: Send {

@@ -166,7 +166,8 @@ fn piecewise() -> String {
 /// ```
 /// use oxhorn::schedule::{CosineDecay, Schedule};
 /// let schedule = Schedule::from(CosineDecay::new(0.0, 4.0).warmup_target(1.0).warmup_steps(2.0));
-/// assert_eq!([0, 1, 2, 4, 6, 9].map(|step| schedule.at(step)), [0.0, 0.5, 1.0, 0.5, 0.0, 0.0]);
+/// let rate = |step| (schedule.at(step) * 1e6).round() / 1e6; // computed in f32, as in Keras
+/// assert_eq!([0, 1, 2, 4, 6, 9].map(rate), [0.0, 0.5, 1.0, 0.5, 0.0, 0.0]);
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -200,7 +201,8 @@ fn cosine() -> String {
 /// ```
 /// use oxhorn::schedule::{CosineDecayRestarts, Schedule};
 /// let schedule = Schedule::from(CosineDecayRestarts::new(1.0, 2.0).m_mul(0.5));
-/// assert_eq!([0, 1, 2, 4].map(|step| schedule.at(step)), [1.0, 0.5, 0.5, 0.25]);
+/// let rate = |step| (schedule.at(step) * 1e6).round() / 1e6; // computed in f32, as in Keras
+/// assert_eq!([0, 1, 2, 4].map(rate), [1.0, 0.5, 0.5, 0.25]);
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

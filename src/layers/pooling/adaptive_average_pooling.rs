@@ -36,7 +36,7 @@ pub type AdaptiveAveragePooling1D = AdaptiveAveragePooling<1>;
 /// let mut model = Sequential::new().input([5, 7, 2]).add(AdaptiveAveragePooling2D::new([2, 3]));
 /// model.build([5, 7, 2])?;
 /// let y = model.predict(&ndarray::Array4::<f32>::ones((1, 5, 7, 2)))?;
-/// assert_eq!(y, ndarray::Array4::ones((1, 2, 3, 2)).into_dyn());
+/// assert_eq!(y, ndarray::Array4::<f32>::ones((1, 2, 3, 2)).into_dyn());
 /// # Ok::<(), oxhorn::Error>(())
 /// ```
 pub type AdaptiveAveragePooling2D = AdaptiveAveragePooling<2>;
@@ -50,7 +50,7 @@ pub type AdaptiveAveragePooling2D = AdaptiveAveragePooling<2>;
 /// let mut model = Sequential::new().input([5, 7, 4, 2]).add(AdaptiveAveragePooling3D::new([2, 3, 1]));
 /// model.build([5, 7, 4, 2])?;
 /// let y = model.predict(&ndarray::Array5::<f32>::ones((1, 5, 7, 4, 2)))?;
-/// assert_eq!(y, ndarray::Array5::ones((1, 2, 3, 1, 2)).into_dyn());
+/// assert_eq!(y, ndarray::Array5::<f32>::ones((1, 2, 3, 1, 2)).into_dyn());
 /// # Ok::<(), oxhorn::Error>(())
 /// ```
 pub type AdaptiveAveragePooling3D = AdaptiveAveragePooling<3>;

@@ -35,7 +35,7 @@ pub type AveragePooling1D = AveragePooling<1>;
 /// let mut model = Sequential::new().input([5, 4, 3]).add(AveragePooling2D::new(2).padding("same"));
 /// model.build([5, 4, 3])?;
 /// let y = model.predict(&ndarray::Array4::<f32>::ones((2, 5, 4, 3)))?;
-/// assert_eq!(y, ndarray::Array4::ones((2, 3, 2, 3)).into_dyn());
+/// assert_eq!(y, ndarray::Array4::<f32>::ones((2, 3, 2, 3)).into_dyn());
 /// # Ok::<(), oxhorn::Error>(())
 /// ```
 pub type AveragePooling2D = AveragePooling<2>;
@@ -49,7 +49,7 @@ pub type AveragePooling2D = AveragePooling<2>;
 /// let mut model = Sequential::new().input([4, 4, 6, 1]).add(AveragePooling3D::new([1, 2, 3]).strides([2, 2, 1]));
 /// model.build([4, 4, 6, 1])?;
 /// let y = model.predict(&ndarray::Array5::<f32>::ones((1, 4, 4, 6, 1)))?;
-/// assert_eq!(y, ndarray::Array5::ones((1, 2, 2, 4, 1)).into_dyn());
+/// assert_eq!(y, ndarray::Array5::<f32>::ones((1, 2, 2, 4, 1)).into_dyn());
 /// # Ok::<(), oxhorn::Error>(())
 /// ```
 pub type AveragePooling3D = AveragePooling<3>;

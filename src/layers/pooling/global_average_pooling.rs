@@ -38,7 +38,7 @@ pub type GlobalAveragePooling1D = GlobalAveragePooling<1>;
 /// let mut model = Sequential::new().input([5, 7, 2]).add(GlobalAveragePooling2D::new().keepdims(true));
 /// model.build([5, 7, 2])?;
 /// let y = model.predict(&ndarray::Array4::<f32>::ones((1, 5, 7, 2)))?;
-/// assert_eq!(y, ndarray::Array4::ones((1, 1, 1, 2)).into_dyn());
+/// assert_eq!(y, ndarray::Array4::<f32>::ones((1, 1, 1, 2)).into_dyn());
 /// # Ok::<(), oxhorn::Error>(())
 /// ```
 pub type GlobalAveragePooling2D = GlobalAveragePooling<2>;
@@ -52,7 +52,7 @@ pub type GlobalAveragePooling2D = GlobalAveragePooling<2>;
 /// let mut model = Sequential::new().input([5, 7, 4, 2]).add(GlobalAveragePooling3D::new().keepdims(true));
 /// model.build([5, 7, 4, 2])?;
 /// let y = model.predict(&ndarray::Array5::<f32>::ones((1, 5, 7, 4, 2)))?;
-/// assert_eq!(y, ndarray::Array5::ones((1, 1, 1, 1, 2)).into_dyn());
+/// assert_eq!(y, ndarray::Array5::<f32>::ones((1, 1, 1, 1, 2)).into_dyn());
 /// # Ok::<(), oxhorn::Error>(())
 /// ```
 pub type GlobalAveragePooling3D = GlobalAveragePooling<3>;

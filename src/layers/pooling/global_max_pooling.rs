@@ -34,7 +34,7 @@ pub type GlobalMaxPooling1D = GlobalMaxPooling<1>;
 /// let mut model = Sequential::new().input([5, 7, 2]).add(GlobalMaxPooling2D::new().keepdims(true));
 /// model.build([5, 7, 2])?;
 /// let y = model.predict(&ndarray::Array4::<f32>::ones((1, 5, 7, 2)))?;
-/// assert_eq!(y, ndarray::Array4::ones((1, 1, 1, 2)).into_dyn());
+/// assert_eq!(y, ndarray::Array4::<f32>::ones((1, 1, 1, 2)).into_dyn());
 /// # Ok::<(), oxhorn::Error>(())
 /// ```
 pub type GlobalMaxPooling2D = GlobalMaxPooling<2>;
@@ -48,7 +48,7 @@ pub type GlobalMaxPooling2D = GlobalMaxPooling<2>;
 /// let mut model = Sequential::new().input([5, 7, 4, 2]).add(GlobalMaxPooling3D::new().keepdims(true));
 /// model.build([5, 7, 4, 2])?;
 /// let y = model.predict(&ndarray::Array5::<f32>::ones((1, 5, 7, 4, 2)))?;
-/// assert_eq!(y, ndarray::Array5::ones((1, 1, 1, 1, 2)).into_dyn());
+/// assert_eq!(y, ndarray::Array5::<f32>::ones((1, 1, 1, 1, 2)).into_dyn());
 /// # Ok::<(), oxhorn::Error>(())
 /// ```
 pub type GlobalMaxPooling3D = GlobalMaxPooling<3>;

@@ -461,7 +461,8 @@ mod tests {
         let x = ndarray::array![[[0.0f32], [4.0]], [[2.0], [6.0]]];
         model.fit(&x, &x, Fit::epochs(1).verbose(0)).unwrap();
         let mean = model.get_weights()[2][[0]];
-        assert!((mean - (v * 1.0 * m + v * 5.0)).abs() < 1e-6, "{mean}");
+        let want = f64::from(v * m + v * 5.0);
+        assert!((f64::from(mean) - want).abs() < 1e-6, "{mean}");
     }
 
     #[test]

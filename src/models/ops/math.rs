@@ -606,11 +606,13 @@ mod tests {
     use crate::models::{Input, Model};
     use ndarray::{array, aview1};
 
+    #[allow(clippy::unnecessary_cast)] // not in double precision
     fn value(f: impl Fn(&KerasTensor) -> Result<KerasTensor>) -> Vec<f32> {
         let x = Input::new([2, 2]);
         let model = Model::new(&x, &f(&x).unwrap()).unwrap();
         let data = array![[[1.0f32, -2.0], [3.0, 4.0]]];
-        model.predict(&data).unwrap().into_iter().collect()
+        let y = model.predict(&data).unwrap();
+        y.into_iter().map(|v| v as f32).collect()
     }
 
     #[test]
