@@ -514,7 +514,8 @@ impl Layer for EinsumDense {
             }
             None => None,
         };
-        self.activation.apply_bias(bias, cx.y.data, cols, z);
+        self.activation
+            .apply_bias_on(cx.par, bias, cx.y.data, cols, z);
     }
 
     fn backward(&self, mut cx: Backward<'_>) {
@@ -538,14 +539,23 @@ impl Layer for EinsumDense {
                     dbias.fill(0.0); // what follows adds
                 }
                 if dbias.len() == cols && dims.last() == cols {
-                    self.activation
-                        .grad_bias(cx.y.data, z, cx.dy.data, cols, Some(dbias));
+                    self.activation.grad_bias_on(
+                        cx.par,
+                        cx.y.data,
+                        z,
+                        cx.dy.data,
+                        cols,
+                        Some(dbias),
+                    );
                 } else {
-                    self.activation.grad(cx.y.data, z, cx.dy.data, cols);
+                    self.activation
+                        .grad_bias_on(cx.par, cx.y.data, z, cx.dy.data, cols, None);
                     Spread::shared(cx.dy.batch, cx.dy.shape, &dims).add_sums(cx.dy.data, dbias);
                 }
             }
-            _ => self.activation.grad(cx.y.data, z, cx.dy.data, cols),
+            _ => self
+                .activation
+                .grad_bias_on(cx.par, cx.y.data, z, cx.dy.data, cols, None),
         }
         // dy holds dz from here on
         let slices = dims.each_ref().map(|d| &d[..]);
