@@ -13,7 +13,7 @@ pub use crate::layers::{
     AveragePooling3D, BatchNormalization, Bidirectional, Concatenate, Conv1D, Conv1DTranspose,
     Conv2D, Conv2DTranspose, Conv3D, Conv3DTranspose, ConvLSTM1D, ConvLSTM2D, ConvLSTM3D,
     Cropping1D, Cropping2D, Cropping3D, DataFormat, Dense, DepthwiseConv1D, DepthwiseConv2D, Dot,
-    Dropout, ELU, Embedding, Flatten, GRU, GRUCell, GaussianDropout, GaussianNoise,
+    Dropout, ELU, EinsumDense, Embedding, Flatten, GRU, GRUCell, GaussianDropout, GaussianNoise,
     GlobalAveragePooling1D, GlobalAveragePooling2D, GlobalAveragePooling3D, GlobalMaxPooling1D,
     GlobalMaxPooling2D, GlobalMaxPooling3D, GroupNormalization, GroupQueryAttention, Identity,
     LSTM, LSTMCell, LayerNormalization, LeakyReLU, Masking, MaxPooling1D, MaxPooling2D,

@@ -27,7 +27,7 @@ pub use convolutional::{
     Conv1D, Conv1DTranspose, Conv2D, Conv2DTranspose, Conv3D, Conv3DTranspose, DepthwiseConv1D,
     DepthwiseConv2D, SeparableConv1D, SeparableConv2D,
 };
-pub use core::{Activation, Dense, Embedding, Identity, Masking, ReversibleEmbedding};
+pub use core::{Activation, Dense, EinsumDense, Embedding, Identity, Masking, ReversibleEmbedding};
 pub use geometry::Padding;
 pub use merging::{Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract};
 pub use normalization::{
@@ -112,6 +112,7 @@ const TABLE: &[(&str, Reader)] = &[
     ("Dot", read::<Dot>),
     ("Dropout", read::<Dropout>),
     ("ELU", read::<ELU>),
+    ("EinsumDense", read::<EinsumDense>),
     ("Embedding", read::<Embedding>),
     ("Flatten", read::<Flatten>),
     ("GRU", GRU::read),
