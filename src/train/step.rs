@@ -264,6 +264,7 @@ impl Trainer {
             loss += self.measure(i, &pass, &mut ws, &batch, Some(scale));
         }
         let mut dw = std::mem::take(&mut self.dw);
+        ws.lookups.keep = self.update.keeps_lookups();
         pass.backward(&mut ws, &mut dw);
         self.update
             .add_penalty_grads(&graph, weights, &mut dw, scale);
@@ -273,6 +274,7 @@ impl Trainer {
             &mut compiled.state,
             weights,
             &mut dw,
+            &mut ws.lookups,
             par,
         );
         Pass::update_state(&graph, &plan, &ws, &mut weights.state);
