@@ -35,7 +35,7 @@ use crate::layers::args::DataFormat;
 /// assert_eq!(model.predict(&x)?, x.into_dyn());
 /// # Ok::<(), oxhorn::Error>(())
 /// ```
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RandomColorJitter {
     value_range: ValueRange,
@@ -46,20 +46,6 @@ pub struct RandomColorJitter {
     seed: Option<u64>,
     #[serde(deserialize_with = "DataFormat::or_default")]
     data_format: DataFormat,
-}
-
-impl Default for RandomColorJitter {
-    fn default() -> Self {
-        RandomColorJitter {
-            value_range: ValueRange::default(),
-            brightness_factor: None,
-            contrast_factor: None,
-            saturation_factor: None,
-            hue_factor: None,
-            seed: None,
-            data_format: DataFormat::default(),
-        }
-    }
 }
 
 impl RandomColorJitter {

@@ -196,6 +196,25 @@ mod tests {
     }
 
     #[test]
+    fn what_needs_the_new_size_cannot_infer() -> Result<()> {
+        use crate::prelude::{Dense, Flatten, Sequential};
+        let x = ndarray::Array4::<f32>::ones((1, 3, 4, 1));
+        let mut model = Sequential::new()
+            .input([3, 4, 1])
+            .add(RandomCrop::new(2, 2));
+        model.build([3, 4, 1])?;
+        assert_eq!(model.predict(&x)?, x.clone().into_dyn());
+        let mut model = model.add(Flatten::new()).add(Dense::new(1));
+        model.build([3, 4, 1])?;
+        let e = model.predict(&x).unwrap_err().to_string();
+        assert_eq!(
+            e,
+            "dense: expected (None, 4) as at its first call, got (None, 12)"
+        );
+        Ok(())
+    }
+
+    #[test]
     fn every_window_is_as_likely() {
         let (layer, image) = (RandomCrop::new(2, 4), picture(3, 6).0);
         let mut counts = [0; 6];

@@ -179,7 +179,7 @@ fn sigma(image: Image, scale: Float) -> Float {
 
 /// Length of the kernel of the blur.
 fn taps(sigma: Float) -> usize {
-    6 * sigma as usize | 1
+    (6 * sigma as usize) | 1
 }
 
 impl RandomElasticTransform {

@@ -77,23 +77,13 @@ impl From<FlipMode> for String {
 /// assert_eq!(model.predict(&x)?, x.into_dyn());
 /// # Ok::<(), oxhorn::Error>(())
 /// ```
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RandomFlip {
     mode: FlipMode,
     seed: Option<u64>,
     #[serde(deserialize_with = "DataFormat::or_default")]
     data_format: DataFormat,
-}
-
-impl Default for RandomFlip {
-    fn default() -> Self {
-        RandomFlip {
-            mode: FlipMode::default(),
-            seed: None,
-            data_format: DataFormat::default(),
-        }
-    }
 }
 
 impl RandomFlip {
@@ -219,11 +209,7 @@ mod tests {
 
     #[test]
     fn mistakes_are_named() {
-        for layer in [RandomFlip::new().mode("diagonal")] {
-            assert!(
-                layer.check([Some(4), Some(4), Some(3)]).is_err(),
-                "{layer:?}"
-            );
-        }
+        let layer = RandomFlip::new().mode("diagonal");
+        assert!(layer.check([Some(4), Some(4), Some(3)]).is_err());
     }
 }

@@ -149,11 +149,11 @@ mod tests {
     #[test]
     fn bits_are_drawn_below_the_upper_end() {
         let (image, x) = picture(2, 3);
-        let bits: Vec<u8> = (0..200)
+        let bits: Vec<u32> = (0..200)
             .map(|i| {
                 let y = augmented(&RandomPosterization::new([2.0, 5.0]), image, &x, i);
                 (2..5)
-                    .find(|bits| y.iter().all(|v| *v as u8 % (1 << (8 - bits)) == 0))
+                    .find(|bits| y.iter().all(|v| (*v as u8).trailing_zeros() >= 8 - bits))
                     .unwrap()
             })
             .collect();
