@@ -57,6 +57,11 @@ pub trait Layer: Debug + Send + Sync {
     /// Shape of the (first) output. All validation of arguments and inputs happens here; axes may still be unknown.
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape>;
 
+    /// Shape of the (first) output in inference, where it differs: RandomCrop crops in training only.
+    fn inference_shape(&self, inputs: &[Shape]) -> Result<Shape> {
+        self.output_shape(inputs)
+    }
+
     /// Shapes of further outputs (the states of a recurrent layer).
     fn more_outputs(&self, _inputs: &[Shape]) -> Result<Vec<Shape>> {
         Ok(Vec::new())
