@@ -6,11 +6,12 @@ use ndarray::{Array2, Axis};
 
 use super::{
     Standardizer, Table,
+    split::stratify,
     utils::{test_rows, to_categorical, train_test_split},
 };
 use crate::{
     error::{Error, Result},
-    random::{Rng, Seed},
+    random::Seed,
 };
 
 /// Rows of features `x` and targets `y`.
@@ -180,16 +181,7 @@ impl Tabular {
     pub fn split_stratified(&self, test_fraction: f64, seed: Seed) -> Result<(Self, Self)> {
         let count = test_rows(self.len(), test_fraction)?;
         let mut classes = self.rows_of_classes()?;
-        let shares = shares(&classes, count, test_fraction);
-        let mut rng = Rng::new(seed.0);
-        let (mut train, mut test) = (vec![], vec![]);
-        for (rows, share) in classes.iter_mut().zip(shares) {
-            rng.shuffle(rows);
-            test.extend_from_slice(&rows[..share]);
-            train.extend_from_slice(&rows[share..]);
-        }
-        rng.shuffle(&mut train);
-        rng.shuffle(&mut test);
+        let (train, test) = stratify(&mut classes, count, test_fraction, seed);
         Ok((self.rows(&train)?, self.rows(&test)?))
     }
 
@@ -224,22 +216,6 @@ impl Tabular {
         }
         self
     }
-}
-
-/// Test rows of each class: its share rounded down, and one more for those that lost most by that.
-fn shares(classes: &[Vec<u32>], count: usize, test_fraction: f64) -> Vec<usize> {
-    let exact: Vec<f64> = classes
-        .iter()
-        .map(|rows| rows.len() as f64 * test_fraction)
-        .collect();
-    let mut shares: Vec<usize> = exact.iter().map(|share| share.floor() as usize).collect();
-    let mut order: Vec<usize> = (0..classes.len()).collect();
-    order.sort_by(|&a, &b| exact[b].fract().total_cmp(&exact[a].fract()));
-    let missing = count.saturating_sub(shares.iter().sum());
-    for &class in order.iter().take(missing) {
-        shares[class] += 1;
-    }
-    shares
 }
 
 /// More distinct words than this in a column are names or free text, not categories.
