@@ -3,7 +3,7 @@
 pub use crate::callbacks::{
     Callback, EarlyStopping, History, Logs, MonitorMode, TrainContext, Verbose,
 };
-pub use crate::data::{Dataset, datasets};
+pub use crate::data::{Dataset, DatasetExt, Tabular, datasets};
 pub use crate::error::{Error, Result};
 pub use crate::layer::{Layer, LayerExt, LayerRef};
 pub use crate::layers::{

@@ -2,8 +2,10 @@
 
 mod class_weight;
 pub mod compile;
+mod dataset;
 mod epochs;
 pub mod evaluate;
+mod feed;
 pub mod fit;
 mod measure;
 mod optimizer_state;

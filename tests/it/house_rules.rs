@@ -38,6 +38,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("train", 7),
     ("callbacks", 7),
     ("saving", 8),
+    ("plot", 8),
     ("testing", 8),
     ("prelude", 9),
     ("lib", 9),
