@@ -1,12 +1,14 @@
 //! The workloads of a comparison with other libraries, under its contract: `workload W1` reads its inputs from
 //! `$BENCH_DIR/data/*.npy` and its numbers from `$BENCH_DIR/workloads.json`, and prints one line of JSON.
 //!
-//! Training: W1 (MLP 10-64-64-1), W2 (MLP 784-512-512-10), W3 (two convolutions, two poolings, 128-10), W9 (MLP 2048 x 3).
-//! Prediction of W1, W2 and W3: W7 (one sample at a time), W8 (1024 at once). `$BENCH_THREADS=1` keeps to one thread.
+//! Training: W1 (MLP 10-64-64-1), W2 (MLP 784-512-512-10), W3 (two convolutions, two poolings, 128-10), W4 (LSTM 64 over 50 steps),
+//! W5 (transformer encoder of two blocks), W6 (wide and deep, eight embeddings), W9 (MLP 2048 x 3). Prediction of W1 to W4: W7 (one
+//! sample at a time), W8 (1024 at once). `$BENCH_THREADS=1` keeps to one thread.
 
 use std::time::Instant;
 
 use oxhorn::ndarray::{ArrayD, Axis, Slice};
+use oxhorn::ops;
 use oxhorn::prelude::*;
 use serde_json::{Value, json};
 
@@ -79,37 +81,56 @@ impl Bench {
                 .add(Flatten::new())
                 .add(dense(128, "relu"))
                 .add(dense(10, "softmax")),
+            "W4" => model
+                .input([50, 32])
+                .add(LSTM::new(64))
+                .add(dense(1, "sigmoid")),
             "W9" => (0..3)
                 .fold(model.input([2048]), |model, _| {
                     model.add(dense(2048, "relu"))
                 })
                 .add(dense(10, "softmax")),
             other => {
-                let known = ["W1", "W2", "W3", "W7", "W8", "W9"];
+                let known = ["W1", "W2", "W3", "W4", "W7", "W8", "W9"];
                 return Err(Error::unknown("workload", other, known));
             }
         })
     }
 
+    /// The data of a workload: inputs and targets. `kind` is empty or `v`, for held-out rows.
+    fn data(&self, workload: &str, kind: &str) -> Result<(Vec<ArrayD<f32>>, ArrayD<f32>)> {
+        let array = |name: &str| self.array(&format!("{workload}_{kind}{name}"));
+        let y = array("y")?;
+        Ok(match workload {
+            "W5" => {
+                let x = array("x")?;
+                let positions = ArrayD::from_shape_fn(x.raw_dim(), |at| at[1] as f32);
+                (vec![x, positions], y)
+            }
+            "W6" => (vec![array("c")?, array("n")?], y.insert_axis(Axis(1))),
+            "W1" | "W4" => (vec![array("x")?], y.insert_axis(Axis(1))),
+            _ => (vec![array("x")?], y),
+        })
+    }
+
     fn train(&self, workload: &str) -> Result<Value> {
-        let mut model = self.model(workload)?;
-        let loss = if workload == "W1" {
-            "binary_crossentropy"
-        } else {
-            "sparse_categorical_crossentropy"
+        let mut model: Model = match workload {
+            "W5" => encoder()?,
+            "W6" => wide_and_deep()?,
+            _ => self.model(workload)?.into_model(),
+        };
+        let seed = std::env::var("BENCH_SEED")
+            .ok()
+            .and_then(|seed| seed.parse().ok());
+        model.set_seed(seed.unwrap_or(7));
+        model.set_threads(self.threads);
+        let loss = match workload {
+            "W1" | "W4" | "W6" => "binary_crossentropy",
+            _ => "sparse_categorical_crossentropy",
         };
         model.compile(Adam::new(self.number(workload, "lr")), loss, ["accuracy"])?;
-        let (x, mut y) = (
-            self.array(&format!("{workload}_x"))?,
-            self.array(&format!("{workload}_y"))?,
-        );
-        let (vx, mut vy) = (
-            self.array(&format!("{workload}_vx"))?,
-            self.array(&format!("{workload}_vy"))?,
-        );
-        if workload == "W1" {
-            (y, vy) = (y.insert_axis(Axis(1)), vy.insert_axis(Axis(1)));
-        }
+        let (x, y) = self.data(workload, "")?;
+        let (vx, vy) = self.data(workload, "v")?;
         let (epochs, batch) = (
             self.number(workload, "epochs") as usize,
             self.number(workload, "batch") as usize,
@@ -121,10 +142,10 @@ impl Bench {
         };
         let mut fit = Fit::epochs(epochs).batch_size(batch).verbose(0);
         if self.numbers[workload]["val_each_epoch"] == true {
-            fit = fit.validation(&vx, &vy);
+            fit = fit.validation(&vx[..], &vy);
         }
-        let history = model.fit(&x, &y, fit.callback(&mut clock))?;
-        let measured = model.evaluate(&vx, &vy)?;
+        let history = model.fit(&x[..], &y, fit.callback(&mut clock))?;
+        let measured = model.evaluate(&vx[..], &vy)?;
         Ok(json!({
             "epoch_s": clock.wall, "epoch_cpu_s": clock.cpu, "final_loss": history.last("loss"),
             "final_metric": measured.get("accuracy"), "params": model.count_params(),
@@ -139,7 +160,7 @@ impl Bench {
         self.results(|model, x| {
             let row = |i: usize| x.slice_axis(Axis(0), Slice::from(i..i + 1)).to_owned();
             let rows: Vec<ArrayD<f32>> = (0..256).map(row).collect();
-            let mut out = vec![0.0; if model.count_params() < 10_000 { 1 } else { 10 }];
+            let mut out = vec![0.0; model.output_shapes()[0].numel().unwrap_or(1)];
             let mut times = Vec::with_capacity(calls);
             for i in 0..warmup + calls {
                 let start = Instant::now();
@@ -180,7 +201,7 @@ impl Bench {
 
     fn results(&self, measure: impl Fn(&Model, &ArrayD<f32>) -> Result<Value>) -> Result<Value> {
         let mut results = serde_json::Map::new();
-        for workload in ["W1", "W2", "W3"] {
+        for workload in ["W1", "W2", "W3", "W4"] {
             let mut model = self.model(workload)?;
             let x = self.array(&format!("{workload}_x"))?;
             model.build(&x.shape()[1..])?;
@@ -188,6 +209,53 @@ impl Bench {
         }
         Ok(json!({"results": results}))
     }
+}
+
+/// Two blocks `x = LN(x + MHA(x)); x = LN(x + Dense(gelu(Dense(x))))` on tokens and their positions.
+fn encoder() -> Result<Model> {
+    let (tokens, positions) = (
+        Input::new([64]).name("tokens"),
+        Input::new([64]).name("positions"),
+    );
+    let token = Embedding::new(5000, 128).call(&tokens)?;
+    let position = Embedding::new(64, 128).call(&positions)?;
+    let norm = |x: &KerasTensor| LayerNormalization::new().epsilon(1e-5).call(x);
+    let mut x = Add::new().call([&token, &position])?;
+    for _ in 0..2 {
+        let attended = MultiHeadAttention::new(4, 32).call(Inputs::of(&x).and(&x))?;
+        x = norm(&Add::new().call([&x, &attended])?)?;
+        let hidden = Dense::new(512).activation("gelu").call(&x)?;
+        x = norm(&Add::new().call([&x, &Dense::new(128).call(&hidden)?])?)?;
+    }
+    let mean = GlobalAveragePooling1D::new().call(&x)?;
+    Model::new(
+        [&tokens, &positions],
+        &Dense::new(2).activation("softmax").call(&mean)?,
+    )
+}
+
+/// A table for each of eight categories and the numbers through three layers, beside a linear model of the numbers.
+fn wide_and_deep() -> Result<Model> {
+    let (categories, numbers) = (
+        Input::new([8]).name("categories"),
+        Input::new([13]).name("numbers"),
+    );
+    let table = |k: i64| {
+        let ids = ops::get_item(&categories, [(..).into(), k.into()])?;
+        Embedding::new(10_000, 16).call(&ids)
+    };
+    let mut all = (0..8).map(table).collect::<Result<Vec<KerasTensor>>>()?;
+    all.push((*numbers).clone());
+    let mut deep = Concatenate::new().call(&all)?;
+    for units in [256, 128, 64] {
+        deep = Dense::new(units).activation("relu").call(&deep)?;
+    }
+    let wide = Dense::new(1).use_bias(false).call(&numbers)?;
+    let sum = Add::new().call([&Dense::new(1).call(&deep)?, &wide])?;
+    Model::new(
+        [&categories, &numbers],
+        &Activation::new("sigmoid").call(&sum)?,
+    )
 }
 
 /// Wall and processor time of every epoch.

@@ -49,10 +49,10 @@ pub mod metrics;
 pub mod models;
 pub mod optimizers;
 pub mod pattern;
+pub mod plot;
 pub mod prelude;
 pub mod random;
 pub mod regularizer;
-#[allow(dead_code)] // The formats are there before all that uses them.
 pub mod saving;
 pub mod schedule;
 pub mod shape;

@@ -3,41 +3,64 @@
 pub use crate::callbacks::{
     Callback, EarlyStopping, History, Logs, MonitorMode, TrainContext, Verbose,
 };
-pub use crate::data::{Dataset, datasets};
+pub use crate::data::{Dataset, DatasetExt, Tabular, datasets};
 pub use crate::error::{Error, Result};
 pub use crate::layer::{Layer, LayerExt, LayerRef};
 pub use crate::layers::{
     Activation, ActivityRegularization, AdaptiveAveragePooling1D, AdaptiveAveragePooling2D,
     AdaptiveAveragePooling3D, AdaptiveMaxPooling1D, AdaptiveMaxPooling2D, AdaptiveMaxPooling3D,
-    Add, AdditiveAttention, AlphaDropout, Attention, Average, AveragePooling1D, AveragePooling2D,
-    AveragePooling3D, BatchNormalization, Bidirectional, CategoryEncoding, Concatenate, Conv1D,
-    Conv1DTranspose, Conv2D, Conv2DTranspose, Conv3D, Conv3DTranspose, Cropping1D, Cropping2D,
-    Cropping3D, DataFormat, Dense, DepthwiseConv1D, DepthwiseConv2D, Discretization, Dot, Dropout,
-    ELU, Embedding, Flatten, GRU, GRUCell, GaussianDropout, GaussianNoise, GlobalAveragePooling1D,
+    Add, AdditiveAttention, AlphaDropout, Attention, AugMix, AutoContrast, Average,
+    AveragePooling1D, AveragePooling2D, AveragePooling3D, BatchNormalization, Bidirectional,
+    CategoryEncoding, CenterCrop, Concatenate, ContrastLimitedAdaptiveHistogramEqualization,
+    Conv1D, Conv1DTranspose, Conv2D, Conv2DTranspose, Conv3D, Conv3DTranspose, ConvLSTM1D,
+    ConvLSTM2D, ConvLSTM3D, Cropping1D, Cropping2D, Cropping3D, CutMix, DataFormat, Dense,
+    DepthwiseConv1D, DepthwiseConv2D, Discretization, Dot, Dropout, ELU, EinsumDense, Embedding,
+    Equalization, Flatten, GRU, GRUCell, GaussianDropout, GaussianNoise, GlobalAveragePooling1D,
     GlobalAveragePooling2D, GlobalAveragePooling3D, GlobalMaxPooling1D, GlobalMaxPooling2D,
     GlobalMaxPooling3D, GroupNormalization, GroupQueryAttention, HashedCrossing, Hashing, Identity,
-    LSTM, LSTMCell, LayerNormalization, LeakyReLU, Masking, MaxPooling1D, MaxPooling2D,
-    MaxPooling3D, Maximum, MelSpectrogram, Minimum, MultiHeadAttention, Multiply, Normalization,
-    PReLU, Permute, RMSNormalization, RNN, ReLU, RenormClipping, RepeatVector, Rescaling, Reshape,
-    ReversibleEmbedding, SeparableConv1D, SeparableConv2D, SimpleRNN, SimpleRNNCell, Softmax,
+    IntegerLookup, LSTM, LSTMCell, LayerNormalization, LeakyReLU, Masking, MaxNumBoundingBoxes,
+    MaxPooling1D, MaxPooling2D, MaxPooling3D, Maximum, MelSpectrogram, Minimum, MixUp,
+    MultiHeadAttention, Multiply, Normalization, PReLU, Permute, RMSNormalization, RNN,
+    RandAugment, RandomBrightness, RandomColorDegeneration, RandomColorJitter, RandomContrast,
+    RandomCrop, RandomElasticTransform, RandomErasing, RandomFlip, RandomGaussianBlur,
+    RandomGrayscale, RandomHue, RandomInvert, RandomPerspective, RandomPosterization,
+    RandomRotation, RandomSaturation, RandomSharpness, RandomShear, RandomTranslation, RandomZoom,
+    ReLU, RenormClipping, RepeatVector, Rescaling, Reshape, Resizing, ReversibleEmbedding,
+    SeparableConv1D, SeparableConv2D, SimpleRNN, SimpleRNNCell, Softmax, Solarization,
     SpatialDropout1D, SpatialDropout2D, SpatialDropout3D, SpectralNormalization, StackedRNNCells,
-    Subtract, TextVectorization, TimeDistributed, UnitNormalization, UpSampling1D, UpSampling2D,
-    UpSampling3D, ZeroPadding1D, ZeroPadding2D, ZeroPadding3D,
+    StringLookup, Subtract, TextVectorization, TimeDistributed, UnitNormalization, UpSampling1D,
+    UpSampling2D, UpSampling3D, ZeroPadding1D, ZeroPadding2D, ZeroPadding3D,
 };
 pub use crate::losses::{
-    BinaryCrossentropy, CategoricalCrossentropy, Loss, MeanAbsoluteError, MeanSquaredError,
-    Reduction, SparseCategoricalCrossentropy,
+    BinaryCrossentropy, BinaryFocalCrossentropy, CTC, CategoricalCrossentropy,
+    CategoricalFocalCrossentropy, CategoricalGeneralizedCrossEntropy, CategoricalHinge, Circle,
+    CosineSimilarity, Dice, Hinge, Huber, KLDivergence, LogCosh, Loss, LossExt, MeanAbsoluteError,
+    MeanAbsolutePercentageError, MeanSquaredError, MeanSquaredLogarithmicError, Poisson, Reduction,
+    SparseCategoricalCrossentropy, SquaredHinge, Tversky,
 };
+// Metrics that share their name with a loss are written `metrics::Hinge`.
 pub use crate::metrics::{
-    AUC, Accuracy, Auc, BinaryAccuracy, CategoricalAccuracy, F1Score, Metric, MetricExt, Precision,
-    Recall, RootMeanSquaredError, SparseCategoricalAccuracy,
+    AUC, Accuracy, Auc, BinaryAccuracy, BinaryIoU, CategoricalAccuracy, ConcordanceCorrelation,
+    F1Score, FBetaScore, FalseNegatives, FalsePositives, IoU, LogCoshError, MeanIoU,
+    MeanMetricWrapper, Metric, MetricExt, OneHotIoU, OneHotMeanIoU, PearsonCorrelation, Precision,
+    PrecisionAtRecall, R2Score, Recall, RecallAtPrecision, RootMeanSquaredError,
+    SensitivityAtSpecificity, SparseCategoricalAccuracy, SparseTopKCategoricalAccuracy,
+    SpecificityAtSensitivity, TopKCategoricalAccuracy, TrueNegatives, TruePositives,
 };
 pub use crate::models::{Input, Inputs, KerasTensor, LayerCall, Model, Pipeline, Sequential};
-pub use crate::optimizers::{Adam, AdamW, Optimizer, OptimizerExt, RMSprop, RmsProp, SGD, Sgd};
+pub use crate::optimizers::{
+    Adadelta, Adafactor, Adagrad, Adam, AdamW, Adamax, Ftrl, Lamb, Lion, LossScaleOptimizer,
+    MultiOptimizer, Muon, Nadam, Optimizer, OptimizerExt, OptimizerMap, RMSprop, RmsProp, SGD,
+    ScheduleFreeAdamW, Sgd,
+};
 pub use crate::random::{Seed, set_random_seed};
-pub use crate::saving;
+pub use crate::schedule::{
+    CosineDecay, CosineDecayRestarts, ExponentialDecay, InverseTimeDecay, LearningRate,
+    PiecewiseConstantDecay, PolynomialDecay, Schedule,
+};
 pub use crate::shape::Shape;
 pub use crate::train::compile::Compile;
 pub use crate::train::evaluate::Evaluate;
 pub use crate::train::fit::Fit;
+pub use crate::{losses, metrics, optimizers, saving};
 pub use ndarray;

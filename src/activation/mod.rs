@@ -12,6 +12,7 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::float::Float;
 use crate::kernels::elementwise::{self, Exp, Sigmoid, Tanh};
+use crate::kernels::parallel::Par;
 use crate::kernels::pointwise::{self, Pointwise};
 use crate::kernels::reduce;
 use formulas as f;
@@ -148,6 +149,12 @@ impl PartialEq for dyn CustomActivation {
         self.name() == other.name()
     }
 }
+
+/// Numbers that are worth a fork.
+const PIECE: usize = 1 << 15;
+
+/// Columns that a thread sums at a time.
+const COLUMNS: usize = 64;
 
 /// What the derivative of an activation needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -318,6 +325,60 @@ impl Activation {
             cols,
             dbias,
         );
+    }
+
+    /// [`apply_bias`](Self::apply_bias), on several threads where allowed and worth it; the bits are the same.
+    pub fn apply_bias_on(
+        &self,
+        par: Par,
+        bias: Option<&[Float]>,
+        y: &mut [Float],
+        cols: usize,
+        z: Option<&mut [Float]>,
+    ) {
+        if par == Par::Serial || y.len() <= PIECE {
+            return self.apply_bias(bias, y, cols, z);
+        }
+        let piece = (PIECE / cols.max(1)).max(1) * cols;
+        let (z, piece_z) = match z {
+            Some(z) => (z, piece),
+            None => (&mut [][..], 0),
+        };
+        par.for_each_piece2(y, piece, z, piece_z, |_, y, z| {
+            self.apply_bias(bias, y, cols, (piece_z > 0).then_some(z));
+        });
+    }
+
+    /// [`grad_bias`](Self::grad_bias), on several threads where allowed and worth it; the bits are the same.
+    pub fn grad_bias_on(
+        &self,
+        par: Par,
+        y: &[Float],
+        z: &[Float],
+        dy: &mut [Float],
+        cols: usize,
+        dbias: Option<&mut [Float]>,
+    ) {
+        if par == Par::Serial || dy.len() <= PIECE {
+            return self.grad_bias(y, z, dy, cols, dbias);
+        }
+        let piece = (PIECE / cols.max(1)).max(1) * cols;
+        par.for_each_piece(dy, piece, |at, dy| {
+            let part = |s: &[Float]| {
+                if s.is_empty() {
+                    0..0
+                } else {
+                    at..at + dy.len()
+                }
+            };
+            self.grad(&y[part(y)], &z[part(z)], dy, cols);
+        });
+        // Threads share out columns: every sum goes down its rows in order, as on one thread.
+        if let Some(dbias) = dbias {
+            par.for_each_piece(dbias, COLUMNS, |start, sums| {
+                elementwise::column_sums_from(dy, cols, start, sums);
+            });
+        }
     }
 
     fn is_plain_relu(&self) -> bool {
@@ -519,6 +580,30 @@ mod tests {
                 let want: Float = 1.0 + dz.iter().skip(j).step_by(cols).sum::<Float>();
                 assert!((sum - want).abs() < 1e-4, "{activation:?}: {sum} {want}");
             }
+        }
+    }
+
+    #[test]
+    fn threads_change_no_bit() {
+        use crate::kernels::parallel::with_threads;
+        let (rows, cols) = (700, 130);
+        let x: Vec<Float> = (0..rows * cols)
+            .map(|i| ((i * 7919) % 1013) as Float / 300.0 - 1.7)
+            .collect();
+        for name in ["linear", "relu", "gelu", "tanh", "softmax"] {
+            let activation = Activation::from(name);
+            let run = |threads| {
+                let (mut y, mut z, mut dy, mut dbias) =
+                    (x.clone(), vec![0.0; x.len()], x.clone(), vec![1.0; cols]);
+                with_threads(threads, |par| {
+                    activation.apply_bias_on(par, Some(&x[..cols]), &mut y, cols, Some(&mut z));
+                    activation.grad_bias_on(par, &y, &z, &mut dy, cols, Some(&mut dbias));
+                });
+                (y, z, dy, dbias)
+            };
+            let one = run(1);
+            assert_eq!(one, run(2), "{name}");
+            assert_eq!(one, run(8), "{name}");
         }
     }
 

@@ -216,6 +216,17 @@ simd_fn! {
     }
 }
 
+simd_fn! {
+    /// [`column_sums`] of the columns from `start` on, in rows of `cols`.
+    pub fn column_sums_from<FMA>(x: &[Float], cols: usize, start: usize, sums: &mut [Float]) {
+        for row in x.chunks_exact(cols.max(1)) {
+            for (s, x) in sums.iter_mut().zip(&row[start..]) {
+                *s += x;
+            }
+        }
+    }
+}
+
 /// Adds running sums pairwise.
 #[inline(always)]
 fn fold<T: Copy + std::ops::Add<Output = T>>(mut sums: [T; LANES]) -> T {

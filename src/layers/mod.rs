@@ -17,6 +17,7 @@ pub mod pooling;
 pub mod preprocessing;
 pub mod regularization;
 pub mod reshaping;
+mod resize;
 pub mod rnn;
 
 pub use activations::{ELU, LeakyReLU, PReLU, ReLU, Softmax};
@@ -27,7 +28,7 @@ pub use convolutional::{
     Conv1D, Conv1DTranspose, Conv2D, Conv2DTranspose, Conv3D, Conv3DTranspose, DepthwiseConv1D,
     DepthwiseConv2D, SeparableConv1D, SeparableConv2D,
 };
-pub use core::{Activation, Dense, Embedding, Identity, Masking, ReversibleEmbedding};
+pub use core::{Activation, Dense, EinsumDense, Embedding, Identity, Masking, ReversibleEmbedding};
 pub use geometry::Padding;
 pub use merging::{Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract};
 pub use normalization::{
@@ -42,20 +43,28 @@ pub use pooling::{
     MaxPooling1D, MaxPooling2D, MaxPooling3D,
 };
 pub use preprocessing::{
-    CategoryEncoding, Discretization, HashedCrossing, Hashing, IntegerLookup, MelSpectrogram,
-    Normalization, Rescaling, STFTSpectrogram, StringLookup, TextVectorization,
+    AugMix, AutoContrast, CategoryEncoding, CenterCrop,
+    ContrastLimitedAdaptiveHistogramEqualization, CutMix, Discretization, Equalization, Factor,
+    Fill, FillMode, FlipMode, HashedCrossing, Hashing, IntegerLookup, MaxNumBoundingBoxes,
+    MelSpectrogram, MixUp, Normalization, RandAugment, RandomBrightness, RandomColorDegeneration,
+    RandomColorJitter, RandomContrast, RandomCrop, RandomElasticTransform, RandomErasing,
+    RandomFlip, RandomGaussianBlur, RandomGrayscale, RandomHue, RandomInvert, RandomPerspective,
+    RandomPosterization, RandomRotation, RandomSaturation, RandomSharpness, RandomShear,
+    RandomTranslation, RandomZoom, Rescaling, Resizing, STFTSpectrogram, Solarization,
+    StringLookup, TextVectorization, ValueRange,
 };
 pub use regularization::{
     ActivityRegularization, AlphaDropout, Dropout, GaussianDropout, GaussianNoise,
     SpatialDropout1D, SpatialDropout2D, SpatialDropout3D,
 };
 pub use reshaping::{
-    Cropping1D, Cropping2D, Cropping3D, Flatten, Interpolation, Permute, RepeatVector, Reshape,
-    UpSampling1D, UpSampling2D, UpSampling3D, ZeroPadding1D, ZeroPadding2D, ZeroPadding3D,
+    Cropping1D, Cropping2D, Cropping3D, Flatten, Permute, RepeatVector, Reshape, UpSampling1D,
+    UpSampling2D, UpSampling3D, ZeroPadding1D, ZeroPadding2D, ZeroPadding3D,
 };
+pub use resize::Interpolation;
 pub use rnn::{
-    Bidirectional, GRU, GRUCell, LSTM, LSTMCell, RNN, SimpleRNN, SimpleRNNCell, StackedRNNCells,
-    TimeDistributed,
+    Bidirectional, ConvLSTM1D, ConvLSTM2D, ConvLSTM3D, GRU, GRUCell, LSTM, LSTMCell, RNN,
+    SimpleRNN, SimpleRNNCell, StackedRNNCells, TimeDistributed,
 };
 
 use std::sync::Arc;
@@ -90,23 +99,34 @@ const TABLE: &[(&str, Reader)] = &[
     ("AdditiveAttention", read::<AdditiveAttention>),
     ("AlphaDropout", read::<AlphaDropout>),
     ("Attention", read::<Attention>),
+    ("AugMix", read::<AugMix>),
+    ("AutoContrast", read::<AutoContrast>),
     ("Average", read::<Average>),
     ("AveragePooling1D", read::<AveragePooling1D>),
     ("AveragePooling2D", read::<AveragePooling2D>),
     ("AveragePooling3D", read::<AveragePooling3D>),
     ("BatchNormalization", read::<BatchNormalization>),
     ("Bidirectional", read::<Bidirectional>),
+    ("CenterCrop", read::<CenterCrop>),
     ("CategoryEncoding", read::<CategoryEncoding>),
     ("Concatenate", read::<Concatenate>),
+    (
+        "ContrastLimitedAdaptiveHistogramEqualization",
+        read::<ContrastLimitedAdaptiveHistogramEqualization>,
+    ),
     ("Conv1D", read::<Conv1D>),
     ("Conv1DTranspose", read::<Conv1DTranspose>),
     ("Conv2D", read::<Conv2D>),
     ("Conv2DTranspose", read::<Conv2DTranspose>),
     ("Conv3D", read::<Conv3D>),
     ("Conv3DTranspose", read::<Conv3DTranspose>),
+    ("ConvLSTM1D", ConvLSTM1D::read),
+    ("ConvLSTM2D", ConvLSTM2D::read),
+    ("ConvLSTM3D", ConvLSTM3D::read),
     ("Cropping1D", read::<Cropping1D>),
     ("Cropping2D", read::<Cropping2D>),
     ("Cropping3D", read::<Cropping3D>),
+    ("CutMix", read::<CutMix>),
     ("Dense", read::<Dense>),
     ("DepthwiseConv1D", read::<DepthwiseConv1D>),
     ("DepthwiseConv2D", read::<DepthwiseConv2D>),
@@ -114,7 +134,9 @@ const TABLE: &[(&str, Reader)] = &[
     ("Dot", read::<Dot>),
     ("Dropout", read::<Dropout>),
     ("ELU", read::<ELU>),
+    ("EinsumDense", read::<EinsumDense>),
     ("Embedding", read::<Embedding>),
+    ("Equalization", read::<Equalization>),
     ("Flatten", read::<Flatten>),
     ("GRU", GRU::read),
     ("GaussianDropout", read::<GaussianDropout>),
@@ -135,12 +157,14 @@ const TABLE: &[(&str, Reader)] = &[
     ("LayerNormalization", read::<LayerNormalization>),
     ("LeakyReLU", read::<LeakyReLU>),
     ("Masking", read::<Masking>),
+    ("MaxNumBoundingBoxes", read::<MaxNumBoundingBoxes>),
     ("MaxPooling1D", read::<MaxPooling1D>),
     ("MaxPooling2D", read::<MaxPooling2D>),
     ("MaxPooling3D", read::<MaxPooling3D>),
     ("Maximum", read::<Maximum>),
     ("MelSpectrogram", read::<MelSpectrogram>),
     ("Minimum", read::<Minimum>),
+    ("MixUp", read::<MixUp>),
     ("MultiHeadAttention", read::<MultiHeadAttention>),
     ("Multiply", read::<Multiply>),
     ("Normalization", read::<Normalization>),
@@ -148,16 +172,39 @@ const TABLE: &[(&str, Reader)] = &[
     ("Permute", read::<Permute>),
     ("RMSNormalization", read::<RMSNormalization>),
     ("RNN", RNN::read),
+    ("RandAugment", read::<RandAugment>),
+    ("RandomBrightness", read::<RandomBrightness>),
+    ("RandomColorDegeneration", read::<RandomColorDegeneration>),
+    ("RandomColorJitter", read::<RandomColorJitter>),
+    ("RandomContrast", read::<RandomContrast>),
+    ("RandomCrop", read::<RandomCrop>),
+    ("RandomElasticTransform", read::<RandomElasticTransform>),
+    ("RandomErasing", read::<RandomErasing>),
+    ("RandomFlip", read::<RandomFlip>),
+    ("RandomGaussianBlur", read::<RandomGaussianBlur>),
+    ("RandomGrayscale", read::<RandomGrayscale>),
+    ("RandomHue", read::<RandomHue>),
+    ("RandomInvert", read::<RandomInvert>),
+    ("RandomPerspective", read::<RandomPerspective>),
+    ("RandomPosterization", read::<RandomPosterization>),
+    ("RandomRotation", read::<RandomRotation>),
+    ("RandomSaturation", read::<RandomSaturation>),
+    ("RandomSharpness", read::<RandomSharpness>),
+    ("RandomShear", read::<RandomShear>),
+    ("RandomTranslation", read::<RandomTranslation>),
+    ("RandomZoom", read::<RandomZoom>),
     ("ReLU", read::<ReLU>),
     ("RepeatVector", read::<RepeatVector>),
     ("Rescaling", read::<Rescaling>),
     ("Reshape", read::<Reshape>),
+    ("Resizing", read::<Resizing>),
     ("ReversibleEmbedding", read::<ReversibleEmbedding>),
     ("STFTSpectrogram", read::<STFTSpectrogram>),
     ("SeparableConv1D", read::<SeparableConv1D>),
     ("SeparableConv2D", read::<SeparableConv2D>),
     ("SimpleRNN", SimpleRNN::read),
     ("Softmax", read::<Softmax>),
+    ("Solarization", read::<Solarization>),
     ("SpatialDropout1D", read::<SpatialDropout1D>),
     ("SpatialDropout2D", read::<SpatialDropout2D>),
     ("SpatialDropout3D", read::<SpatialDropout3D>),
@@ -173,9 +220,9 @@ const TABLE: &[(&str, Reader)] = &[
     ("ZeroPadding3D", read::<ZeroPadding3D>),
 ];
 
-/// Whether there is a layer of this class.
+/// Whether there is a layer, or a recurrent cell, of this class.
 pub fn is_known(class: &str) -> bool {
-    TABLE.iter().any(|(name, _)| *name == class)
+    TABLE.iter().any(|(name, _)| *name == class) || rnn::CELLS.contains(&class)
 }
 
 /// The layer of this class with these arguments; `None` if the class is not known.

@@ -175,6 +175,7 @@ impl From<&Model> for Block {
             donor: model
                 .built
                 .then(|| Arc::new(Donor::new(&model.graph, &model.weights))),
+            every_step: None,
         })
     }
 }
@@ -192,6 +193,29 @@ impl From<super::Sequential> for Block {
 }
 
 impl Model {
+    /// The model as a part of another one that is applied to every time step: Keras's `TimeDistributed(model)`. Each of its layers
+    /// is; the weights are those of one model.
+    ///
+    /// ```
+    /// use oxhorn::prelude::*;
+    /// let frame = Sequential::new().input([8, 8, 1]).add(Flatten::new()).add(Dense::new(4));
+    /// let mut model = Sequential::new().input([5, 8, 8, 1]).add(frame.time_distributed()).add(LSTM::new(3));
+    /// model.build([5, 8, 8, 1])?;
+    /// assert_eq!(model.output_shapes()[0].to_string(), "(None, 3)");
+    /// assert_eq!(model.weight_names()[0], "time_distributed/dense/kernel");
+    /// # Ok::<(), oxhorn::Error>(())
+    /// ```
+    pub fn time_distributed(&self) -> Block {
+        match Block::from(self) {
+            Block::Model(model) => Block::Model(Nested {
+                every_step: model.name,
+                name: None,
+                ..model
+            }),
+            layer => layer,
+        }
+    }
+
     /// The specification with every layer named, so that names stay when it becomes part of another model.
     fn named_spec(&self) -> Spec {
         let mut spec = self.spec.clone();

@@ -2,6 +2,7 @@
 
 mod donor;
 mod functional;
+pub(crate) mod lower;
 pub mod ops;
 mod pipeline;
 mod sequential;
@@ -124,7 +125,7 @@ impl Model {
         if self.built {
             return Ok(());
         }
-        let graph = spec::lower(&self.spec, shapes)?;
+        let graph = lower::lower(&self.spec, shapes)?;
         let mut weights = Weights::new(&graph, self.seed)?;
         for donor in self.spec.donors().iter().chain(&self.donors) {
             donor.give(&graph, &mut weights);

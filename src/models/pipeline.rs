@@ -68,6 +68,7 @@ impl From<Pipeline> for Block {
             trainable: true,
             spec: Arc::new(Spec::Sequential(chain)),
             donor: None,
+            every_step: None,
         })
     }
 }

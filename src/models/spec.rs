@@ -1,14 +1,12 @@
-//! How a model was written down, and how that becomes a [`Graph`].
-//!
-//! [`Chain`] is `Sequential`'s form, [`Net`] the functional one; both hold [`Block`]s, which are layers or whole models. Lowering
-//! inlines nested models under their name as a scope: `encoder/dense`.
+//! How a model was written down: [`Chain`] is `Sequential`'s form, [`Net`] the functional one; both hold [`Block`]s, which are
+//! layers or whole models.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::donor::Donor;
-use crate::error::{Error, Result};
-use crate::graph::Graph;
+use super::lower::lower_steps;
+use crate::error::Result;
 use crate::layer::{Bound, Call, Layer, LayerRef, default_name};
 use crate::shape::Shape;
 
@@ -87,6 +85,8 @@ pub struct Nested {
     pub(crate) trainable: bool,
     pub(crate) spec: Arc<Spec>,
     pub(crate) donor: Option<Arc<Donor>>,
+    /// The model's own name, where it is applied to every time step: then the other is that of Keras's `TimeDistributed`.
+    pub(crate) every_step: Option<String>,
 }
 
 impl Block {
@@ -101,6 +101,7 @@ impl Block {
     pub(crate) fn class_name(&self) -> &'static str {
         match self {
             Block::Layer(layer) => layer.layer.class_name(),
+            Block::Model(model) if model.every_step.is_some() => "TimeDistributed",
             Block::Model(model) => model.spec.class_name(),
         }
     }
@@ -203,7 +204,7 @@ impl Block {
                 Ok(outputs)
             }
             Block::Model(model) => {
-                let graph = lower(&model.spec, inputs)?;
+                let graph = lower_steps(&model.spec, inputs, model.every_step.is_some())?;
                 let shape = |&v: &usize| graph.values[v].clone();
                 Ok(graph.outputs.iter().map(shape).collect())
             }
@@ -269,7 +270,9 @@ impl Spec {
         match self {
             Spec::Sequential(chain) => match (&chain.input, chain.blocks.first()) {
                 (Some(input), _) => Some(vec![input.shape.clone()]),
-                (None, Some(Block::Model(model))) => model.spec.declared(),
+                (None, Some(Block::Model(model))) if model.every_step.is_none() => {
+                    model.spec.declared()
+                }
                 _ => None,
             },
             Spec::Functional(net) => Some(net.inputs.iter().map(|i| i.shape.clone()).collect()),
@@ -281,7 +284,9 @@ impl Spec {
         match self {
             Spec::Sequential(chain) => match (&chain.input, chain.blocks.first()) {
                 (Some(input), _) => input.batch_size,
-                (None, Some(Block::Model(model))) => model.spec.batch_size(),
+                (None, Some(Block::Model(model))) if model.every_step.is_none() => {
+                    model.spec.batch_size()
+                }
                 _ => None,
             },
             Spec::Functional(net) => net.inputs.iter().find_map(|i| i.batch_size),
@@ -326,190 +331,9 @@ impl Spec {
     }
 }
 
-/// The graph of a model whose inputs have these shapes.
-pub(crate) fn lower(spec: &Spec, inputs: &[Shape]) -> Result<Graph> {
-    let mut lowering = Lowering::default();
-    lowering.graph.batch_size = spec.batch_size();
-    let values: Vec<usize> = inputs
-        .iter()
-        .map(|shape| lowering.graph.input(shape.clone()))
-        .collect();
-    let outputs = lowering.inline(spec, "", true, &values, &[], None, 0)?;
-    let Lowering { mut graph, entries } = lowering;
-    graph.outputs = outputs;
-    let mut order = Vec::new();
-    let mut seen = vec![false; graph.entries.len()];
-    spec.visit(&mut |layer| {
-        if let Some(&entry) = entries.get(&key(&layer.layer))
-            && !std::mem::replace(&mut seen[entry], true)
-        {
-            order.push(entry);
-        }
-    });
-    debug_assert_eq!(order.len(), graph.entries.len());
-    graph.reorder(&order);
-    Ok(graph)
-}
-
 /// A layer is known by where it lies: all clones of a `LayerRef` are one layer.
 pub(crate) fn key(layer: &Arc<dyn Layer>) -> usize {
     Arc::as_ptr(layer) as *const () as usize
-}
-
-#[derive(Default)]
-struct Lowering {
-    graph: Graph,
-    /// Entry of every layer met so far.
-    entries: HashMap<usize, usize>,
-}
-
-impl Lowering {
-    /// Adds a model's calls to the graph; the values of its outputs. `masks` are values that mask the inputs explicitly.
-    fn inline(
-        &mut self,
-        spec: &Spec,
-        scope: &str,
-        trainable: bool,
-        inputs: &[usize],
-        masks: &[Option<usize>],
-        training: Option<bool>,
-        depth: usize,
-    ) -> Result<Vec<usize>> {
-        if depth > MAX_DEPTH {
-            return Err(Error::Model(format!(
-                "models are nested more than {MAX_DEPTH} deep"
-            )));
-        }
-        if spec.blocks().is_empty() && matches!(spec, Spec::Sequential(_)) {
-            return Err(Error::Model(
-                "the model has no layers; add some with `.add(layer)`".into(),
-            ));
-        }
-        let names = block_names(spec.blocks());
-        let scoped = |i: usize| format!("{scope}{}", names[i]);
-        match spec {
-            Spec::Sequential(chain) => {
-                let [mut value] = inputs[..] else {
-                    return Err(
-                        Error::shape("one input", format!("{} inputs", inputs.len()))
-                            .owned_by(scope.trim_end_matches('/')),
-                    );
-                };
-                let mut mask = masks.first().copied().flatten();
-                for (i, block) in chain.blocks.iter().enumerate() {
-                    let bound = Bound {
-                        inputs: vec![value],
-                        mask: mask.take(),
-                        training,
-                        ..Bound::default()
-                    };
-                    let outputs = self.block(block, &scoped(i), trainable, bound, depth)?;
-                    if outputs.len() != 1 {
-                        return Err(Error::Model(format!(
-                            "layer `{}` has {} outputs; a Sequential model needs layers with one",
-                            scoped(i),
-                            outputs.len()
-                        )));
-                    }
-                    value = outputs[0];
-                }
-                Ok(vec![value])
-            }
-            Spec::Functional(net) => {
-                if inputs.len() != net.inputs.len() {
-                    return Err(Error::shape(
-                        format!("{} inputs", net.inputs.len()),
-                        format!("{} inputs", inputs.len()),
-                    )
-                    .owned_by(scope.trim_end_matches('/')));
-                }
-                let mut results: Vec<Vec<usize>> = Vec::with_capacity(net.calls.len());
-                for site in &net.calls {
-                    let name = scoped(site.block);
-                    let value = |source: &Source| match *source {
-                        Source::Input(i) => Some(inputs[i]),
-                        Source::Call(call, output) => {
-                            results.get(call).and_then(|r| r.get(output)).copied()
-                        }
-                    };
-                    let missing = || {
-                        Error::Model(format!("`{name}` is called on a tensor that nothing gives"))
-                    };
-                    let values = site
-                        .tensors
-                        .iter()
-                        .map(|s| value(s).ok_or_else(missing))
-                        .collect::<Result<Vec<usize>>>()?;
-                    let block = &net.blocks[site.block];
-                    let mut bound = bind(block, &site.call).map_err(|e| e.owned_by(&name))?;
-                    bound.inputs.iter_mut().for_each(|i| *i = values[*i]);
-                    bound.mask = bound.mask.map(|i| values[i]);
-                    bound.training = bound.training.or(training);
-                    // A mask given for an input of this model goes to the layers that read that input.
-                    if let (None, Some(Source::Input(i))) = (bound.mask, site.tensors.first()) {
-                        bound.mask = masks.get(*i).copied().flatten();
-                    }
-                    let outputs = self.block(block, &name, trainable, bound, depth)?;
-                    results.push(outputs);
-                }
-                net.outputs
-                    .iter()
-                    .map(|source| match *source {
-                        Source::Input(i) => Ok(inputs[i]),
-                        Source::Call(call, output) => results
-                            .get(call)
-                            .and_then(|r| r.get(output))
-                            .copied()
-                            .ok_or_else(|| {
-                                Error::Model(format!(
-                                    "output {output} of call {call} does not exist"
-                                ))
-                            }),
-                    })
-                    .collect()
-            }
-        }
-    }
-
-    fn block(
-        &mut self,
-        block: &Block,
-        name: &str,
-        trainable: bool,
-        bound: Bound,
-        depth: usize,
-    ) -> Result<Vec<usize>> {
-        match block {
-            Block::Model(model) => self.inline(
-                &model.spec,
-                &format!("{name}/"),
-                trainable && model.trainable,
-                &bound.inputs,
-                &[bound.mask],
-                bound.training,
-                depth + 1,
-            ),
-            Block::Layer(layer) => {
-                let entry = match self.entries.get(&key(&layer.layer)) {
-                    Some(&entry) => entry,
-                    None => {
-                        let shapes: Vec<Shape> = bound
-                            .inputs
-                            .iter()
-                            .map(|&v| self.graph.values[v].clone())
-                            .collect();
-                        let entry =
-                            self.graph
-                                .add_layer(layer, bound.layer.as_ref(), name, &shapes)?;
-                        self.graph.entries[entry].trainable &= trainable;
-                        self.entries.insert(key(&layer.layer), entry);
-                        entry
-                    }
-                };
-                self.graph.call_bound(entry, bound)
-            }
-        }
-    }
 }
 
 /// The inputs of a call, flat; tensors by their number in the call.

@@ -62,7 +62,7 @@ fn lookup(
 ) -> Result<()> {
     let asset = format!("assets/{path}/vocabulary.txt");
     let given = config.get("vocabulary").is_some_and(|v| !v.is_null());
-    if !config.is_object() || given || !archive.has(&asset) {
+    if !config.is_object() || given || !archive.names().any(|n| n == asset) {
         return Ok(());
     }
     let bad = |problem: String| Error::data(&asset, problem);

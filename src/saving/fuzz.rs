@@ -54,9 +54,7 @@ fn attributes(f: &H5File, path: &str) -> bool {
     let mut whole = true;
     for name in names {
         let _ = f.attr_string(path, name);
-        let _ = f.attr_numbers(path, name);
-        // A list may also be of numbers; that is no damage.
-        whole &= f.attr_strings(path, name).is_ok() || f.attr_numbers(path, name).is_ok();
+        whole &= f.attr_strings(path, name).is_ok();
     }
     whole
 }

@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::graph::weights::Weights;
 use crate::models::Model;
-use crate::models::spec::lower;
+use crate::models::lower::lower;
 
 /// Largest configuration that is read, in bytes.
 const MAX_CONFIG: u64 = 64 << 20;

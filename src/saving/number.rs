@@ -94,30 +94,6 @@ impl Number {
             Kind::Float | Kind::Brain => None,
         }
     }
-
-    /// One number in double precision.
-    pub(crate) fn to_f64(self, bytes: &[u8]) -> f64 {
-        let mut wide = [0; 8];
-        wide[..self.size].copy_from_slice(bytes);
-        if self.big_endian {
-            wide[..self.size].reverse();
-        }
-        let [a, b, c, d, ..] = wide;
-        match (self.kind, self.size) {
-            (Kind::Float, 2) => half(u16::from_le_bytes([a, b])).into(),
-            (Kind::Float, 4) => f32::from_le_bytes([a, b, c, d]).into(),
-            (Kind::Float, _) => f64::from_le_bytes(wide),
-            (Kind::Brain, _) => brain(u16::from_le_bytes([a, b])).into(),
-            (Kind::Unsigned, 8) => u64::from_le_bytes(wide) as f64,
-            _ => {
-                let little = Number {
-                    big_endian: false,
-                    ..self
-                };
-                little.to_i64(&wide[..self.size]).unwrap_or(0) as f64
-            }
-        }
-    }
 }
 
 fn each<const N: usize>(
@@ -227,7 +203,6 @@ mod tests {
                 let mut out = [0.0];
                 n.convert(&bytes, &mut out);
                 assert_eq!(out, [-2.0], "{n:?}");
-                assert_eq!(n.to_f64(&bytes), -2.0, "{n:?}");
                 let whole = (kind == Kind::Signed).then_some(-2);
                 assert_eq!(n.to_i64(&bytes), whole, "{n:?}");
                 bytes.reverse();
@@ -235,7 +210,6 @@ mod tests {
         }
         let big = number(Kind::Unsigned, 8, false);
         assert_eq!(big.to_i64(&u64::MAX.to_le_bytes()), None);
-        assert_eq!(big.to_f64(&u64::MAX.to_le_bytes()), u64::MAX as f64);
         let bytes = 0xfffeu16.to_be_bytes();
         assert_eq!(number(Kind::Unsigned, 2, true).to_i64(&bytes), Some(0xfffe));
         assert_eq!(Number::new(Kind::Float, 3), None);

@@ -82,7 +82,10 @@ fn walk(
                 }
             }
             Block::Model(model) => {
-                let path = format!("{prefix}layers/{}/", names.next(model.spec.class_name()));
+                let mut path = format!("{prefix}layers/{}/", names.next(block.class_name()));
+                if model.every_step.is_some() {
+                    path += "layer/";
+                }
                 walk(&model.spec, &path, graph, entries, seen, out);
             }
         }

@@ -260,9 +260,53 @@ impl Reader<'_> {
                 trainable: model.trainable,
                 spec: model.spec.into(),
                 donor: None,
+                every_step: None,
             }));
         }
+        if let Some(steps) = self.every_step(object, owner, depth)? {
+            return Ok(Block::Model(steps));
+        }
         self.layer(object, owner).map(Block::Layer)
+    }
+
+    /// `TimeDistributed` of a model; around a layer it is a layer itself.
+    fn every_step(&self, object: &Value, owner: &str, depth: usize) -> Result<Option<Nested>> {
+        let config = &object["config"];
+        let inner = &config["layer"];
+        if object["class_name"] != "TimeDistributed" || !inner["class_name"].is_string() {
+            return Ok(None);
+        }
+        let Some(model) = self.model(inner, depth + 1)? else {
+            return Ok(None);
+        };
+        let name = match config.get("name") {
+            None | Some(Value::Null) => crate::layer::default_name("TimeDistributed"),
+            Some(_) => checked_name(text(config, "name", owner)?, owner)?,
+        };
+        let outer = match config.get("trainable") {
+            None | Some(Value::Null) => true,
+            Some(Value::Bool(trainable)) => *trainable,
+            other => {
+                let got = describe(other);
+                return Err(problem(
+                    &name,
+                    format!("`trainable`: expected true or false, got {got}"),
+                ));
+            }
+        };
+        check_dtype(config.get("dtype"), &name)?;
+        let known = ["name", "trainable", "dtype", "layer"];
+        let keys = config.as_object().into_iter().flat_map(|c| c.keys());
+        if let Some(key) = keys.into_iter().find(|k| !known.contains(&k.as_str())) {
+            return Err(problem(&name, format!("unknown field `{key}`")));
+        }
+        Ok(Some(Nested {
+            name: Some(name),
+            trainable: outer && model.trainable,
+            spec: model.spec.into(),
+            donor: None,
+            every_step: Some(model.name),
+        }))
     }
 
     fn layer(&self, object: &Value, owner: &str) -> Result<LayerRef> {

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::read_config::{MAX_LAYERS, Reader, checked_name, describe, input, problem, text};
 use crate::error::Result;
 use crate::layer::{Arg, Call};
-use crate::models::spec::{Block, CallSite, Form, Input, Net, Source, Spec};
+use crate::models::spec::{CallSite, Form, Input, Net, Source};
 
 impl Reader<'_> {
     /// A functional model.
@@ -40,8 +40,7 @@ impl Reader<'_> {
             } else {
                 let mut block = self.block(layer, name, depth)?;
                 block.set_name(label.clone());
-                let built_in =
-                    matches!(&block, Block::Model(m) if matches!(*m.spec, Spec::Functional(_)));
+                let built_in = block.class_name() == "Functional";
                 blocks.push(block);
                 let first = nodes.len();
                 let empty = Vec::new();

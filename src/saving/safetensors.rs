@@ -97,6 +97,7 @@ impl SafeTensors {
         SafeTensors::new(Source::open(path)?)
     }
 
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn from_bytes(bytes: Vec<u8>) -> Result<SafeTensors> {
         SafeTensors::new(Source::memory(bytes, "safetensors"))
     }

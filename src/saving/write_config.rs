@@ -99,8 +99,7 @@ fn write_net(name: &str, trainable: bool, net: &Net) -> Result<Value> {
         Source::Input(i) => json!([input_name(i), 0, 0]),
         Source::Call(call, output) => {
             let block = net.calls[call].block;
-            let shift = outer
-                && matches!(&net.blocks[block], Block::Model(m) if matches!(*m.spec, Spec::Functional(_)));
+            let shift = outer && net.blocks[block].class_name() == "Functional";
             json!([names[block], number[call] + usize::from(shift), output])
         }
     };
@@ -171,7 +170,15 @@ fn write_arg(arg: &Arg, site: &CallSite, tensor: &dyn Fn(&Source) -> Value) -> V
 fn write_block(block: &Block, name: &str) -> Result<Value> {
     match block {
         Block::Layer(layer) => write_layer(layer, name),
-        Block::Model(model) => write_model(name, model.trainable, &model.spec, None),
+        Block::Model(model) => match &model.every_step {
+            None => write_model(name, model.trainable, &model.spec, None),
+            Some(own) => {
+                let layer = write_model(own, model.trainable, &model.spec, None)?;
+                let config =
+                    json!({"name": name, "trainable": true, "dtype": dtype(), "layer": layer});
+                Ok(envelope("keras.layers", "TimeDistributed", config))
+            }
+        },
     }
 }
 

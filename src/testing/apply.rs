@@ -50,7 +50,7 @@ pub(crate) fn apply(
     let mut saved_index = vec![u32::MAX; size(&buffers.saved_index)];
     let mut scratch = vec![Float::NAN; size(&buffers.scratch)];
     let mut y = vec![Float::NAN; out.numel() * batch];
-    if layer.contract().in_place {
+    if layer.contract().in_place && inputs[0].0.len() == y.len() {
         y.copy_from_slice(inputs[0].0);
         views[0].data = &[];
     }

@@ -165,6 +165,11 @@ impl<'a> Harness<'a> {
             .collect()
     }
 
+    fn in_place(&self) -> bool {
+        let sizes = (self.inputs[0].numel(), self.outputs[0].numel());
+        self.layer.contract().in_place && sizes.0 == sizes.1
+    }
+
     fn masks(&self, batch: usize) -> Vec<Option<Mask<'_>>> {
         self.masks
             .iter()
@@ -179,7 +184,6 @@ impl<'a> Harness<'a> {
     }
 
     fn forward(&self, x: &[Vec<Float>], w: &[Float], batch: usize, mode: Mode) -> Run {
-        let contract = self.layer.contract();
         let buffers = match mode {
             Mode::Train => &self.buffers,
             Mode::Infer => &self.inference_buffers,
@@ -194,12 +198,13 @@ impl<'a> Harness<'a> {
             saved: vec![Float::NAN; size(&buffers.saved)],
             saved_index: vec![u32::MAX; size(&buffers.saved_index)],
         };
-        if contract.in_place {
+        let in_place = self.in_place();
+        if in_place {
             run.y[0].copy_from_slice(&x[0]);
         }
         let mut scratch = vec![Float::NAN; size(&buffers.scratch)];
         let mut stats = vec![Float::NAN; self.state.len()];
-        let hide = |i: usize| contract.in_place && i == 0;
+        let hide = |i: usize| in_place && i == 0;
         let views: Vec<View> = x
             .iter()
             .zip(&self.inputs)
@@ -267,7 +272,8 @@ impl<'a> Harness<'a> {
         }
         let mut dx: Vec<Vec<Float>> = x.iter().map(|x| vec![Float::NAN; x.len()]).collect();
         let mut dy = dy.to_vec();
-        if contract.in_place {
+        let in_place = self.in_place();
+        if in_place {
             dx[0].copy_from_slice(&dy[0]);
             dy[0].clear();
         }
@@ -291,8 +297,7 @@ impl<'a> Harness<'a> {
             });
             let first = grads.next().expect("one output at least");
             let mut dmore: Vec<ViewMut> = grads.collect();
-            let ask =
-                |i: usize| contract.differentiable && (wanted.0 || (contract.in_place && i == 0));
+            let ask = |i: usize| contract.differentiable && (wanted.0 || (in_place && i == 0));
             let mut dx: Vec<Option<ViewMut>> = dx
                 .iter_mut()
                 .zip(&self.inputs)

@@ -1,11 +1,13 @@
 //! The library as its users see it.
 
+mod dataset;
 mod determinism;
 mod errors;
 mod files;
 mod fit;
 mod functional;
 mod house_rules;
+mod optimizers;
 mod predict;
 
 use ndarray::Array2;

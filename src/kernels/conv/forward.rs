@@ -1,6 +1,6 @@
 //! Whole batches forward.
 
-use super::{Conv, Unit};
+use super::{Conv, Unit, with_scratch};
 use crate::float::Float;
 use crate::kernels::parallel::Par;
 
@@ -82,14 +82,19 @@ impl Conv {
             let dy = &dy[self.of_windows(unit)];
             let near = Unit { first: 0, ..unit };
             let dx = &mut dx[(unit.first - first) * self.image_len()..];
-            if self.in_place() {
-                self.scatter(unit, tables, &mut dx[self.start(near)..], kernel, dy, par);
-                continue;
-            }
             let frame = self.frame(unit.line);
-            super::with_scratch(unit.samples * frame.len(), |frames| {
+            let frames = match self.in_place() {
+                true => 0,
+                false => unit.samples * frame.len(),
+            };
+            with_scratch(frames + self.patches_len(), |scratch| {
+                let (frames, patches) = scratch.split_at_mut(frames);
+                if self.in_place() {
+                    let dx = &mut dx[self.start(near)..];
+                    return self.scatter(unit, tables, dx, patches, kernel, dy, par);
+                }
                 frames.fill(0.0);
-                self.scatter(unit, tables, frames, kernel, dy, par);
+                self.scatter(unit, tables, frames, patches, kernel, dy, par);
                 let each = frames.chunks_exact(frame.len());
                 for (to, from) in dx.chunks_exact_mut(self.image_len()).zip(each) {
                     frame.add_out(self.grid.image, from, to);

@@ -37,6 +37,10 @@ const UNIT_WORK: usize = 1 << 17;
 const MAX_GROUP: usize = 64;
 /// Windows that make a sum over them worth its overhead.
 const MIN_WINDOWS: usize = 128;
+/// Pixels of fewer channels are narrow.
+const NARROW: usize = 8;
+/// Patches of narrow images that are made at once.
+const PATCHES: usize = 64;
 /// Multiply-adds worth a second thread.
 const WORTH_THREADS: usize = 1 << 20;
 
@@ -86,7 +90,13 @@ impl Conv {
         if bands == 1 {
             let work = UNIT_WORK / conv.work().max(1);
             let windows = MIN_WINDOWS / grid.positions();
-            let room = UNIT / (line * grid.out[axis]);
+            // A large kernel is read from far away for each unit: let there be few.
+            let unit = if conv.kernel_len() > UNIT {
+                4 * UNIT
+            } else {
+                UNIT
+            };
+            let room = unit / (line * grid.out[axis]);
             conv.samples = work.max(windows).clamp(1, room.clamp(1, MAX_GROUP));
         }
         conv
@@ -130,6 +140,20 @@ impl Conv {
     /// Whether each channel has its own filters.
     fn depthwise(&self) -> bool {
         self.groups == self.channels && self.groups > 1
+    }
+
+    /// Whether a pixel has so few channels that a product for each tap would leave most of a vector idle.
+    fn narrow(&self) -> bool {
+        self.groups == 1 && self.channels < NARROW && self.grid.taps() > 1
+    }
+
+    /// Room for the patches of narrow images.
+    fn patches_len(&self) -> usize {
+        if self.narrow() {
+            PATCHES * self.depth()
+        } else {
+            0
+        }
     }
 
     /// Numbers that one output is a sum of.
@@ -276,6 +300,9 @@ impl Conv {
         if self.depthwise() {
             return 0;
         }
+        if self.narrow() {
+            return packed_len(self.filters, self.depth());
+        }
         let (channels, filters) = self.group();
         self.grid.taps() * self.groups * packed_len(filters, channels)
     }
@@ -284,6 +311,11 @@ impl Conv {
     pub fn pack_backward<'k>(&self, kernel: &'k [Float], packed: &'k mut [Float]) -> &'k [Float] {
         if self.depthwise() {
             return kernel;
+        }
+        if self.narrow() {
+            let all = Mat::new(kernel, self.filters).t();
+            pack(self.filters, self.depth(), all, packed);
+            return packed;
         }
         let (channels, filters) = self.group();
         let each = packed_len(filters, channels);
@@ -310,7 +342,8 @@ impl Conv {
         let (windows, taps) = self.split(tables);
         let m = unit.samples * unit.lines * self.line();
         if self.depthwise() {
-            return depthwise::gather(frame, &windows[..m], taps, kernel, y);
+            let places = self.places(&windows[..m], taps);
+            return depthwise::gather(places, frame, kernel, y);
         }
         let (channels, filters) = self.group();
         let packed = packed_len(self.depth(), filters);
@@ -326,43 +359,61 @@ impl Conv {
         }
     }
 
-    /// Adds the outputs of the windows of a unit, back through the kernel, to the frame. `kernel` is packed, or as it is.
+    /// Adds the outputs of the windows of a unit, back through the kernel, to the frame. `kernel` is packed, or as it is;
+    /// `patches` has [`patches_len`](Conv::patches_len) numbers.
     fn scatter(
         &self,
         unit: Unit,
         tables: &[u32],
         frame: &mut [Float],
+        patches: &mut [Float],
         kernel: &[Float],
         dy: &[Float],
         par: Par,
     ) {
         let (windows, taps) = self.split(tables);
-        let m = unit.samples * unit.lines * self.line();
+        let windows = &windows[..unit.samples * unit.lines * self.line()];
         if self.depthwise() {
-            return depthwise::scatter(frame, &windows[..m], taps, kernel, dy);
+            let places = self.places(windows, taps);
+            return depthwise::scatter(places, frame, kernel, dy);
+        }
+        if self.narrow() {
+            return self.scatter_patches(windows, taps, frame, patches, kernel, dy);
         }
         let (channels, filters) = self.group();
-        let packed = packed_len(filters, channels);
+        let (m, packed) = (windows.len(), packed_len(filters, channels));
         for (tap, start) in taps.iter().step_by(channels).enumerate() {
             for g in 0..self.groups {
-                let a = Windows {
-                    data: &dy[g * filters..],
-                    rows: Starts::Every(self.filters),
-                    cols: Starts::Every(1),
-                };
+                let a = rows(&dy[g * filters..], self.filters);
                 let b = Right::Packed(&kernel[(tap * self.groups + g) * packed..][..packed]);
                 let dx = &mut frame[*start as usize + g * channels..];
-                gemm_windows(
-                    m,
-                    filters,
-                    channels,
-                    a,
-                    b,
-                    Accum::Add,
-                    dx,
-                    Starts::At(windows),
-                    par,
-                );
+                let at = Starts::At(windows);
+                gemm_windows(m, filters, channels, a, b, Accum::Add, dx, at, par);
+            }
+        }
+    }
+
+    /// [`scatter`](Conv::scatter) by way of patches: one product for all taps of some windows, whose results are then added.
+    fn scatter_patches(
+        &self,
+        windows: &[u32],
+        taps: &[u32],
+        frame: &mut [Float],
+        patches: &mut [Float],
+        kernel: &[Float],
+        dy: &[Float],
+    ) {
+        let (k, n) = (self.filters, self.depth());
+        let pieces = windows.chunks(PATCHES).zip(dy.chunks(PATCHES * k));
+        for (windows, dy) in pieces {
+            let (a, b) = (rows(dy, k), Right::Packed(kernel));
+            let (m, each) = (windows.len(), Starts::Every(n));
+            gemm_windows(m, k, n, a, b, Accum::Replace, patches, each, Par::Serial);
+            for (window, patch) in windows.iter().zip(patches.chunks_exact(n)) {
+                let frame = &mut frame[*window as usize..];
+                for (tap, x) in taps.iter().zip(patch) {
+                    frame[*tap as usize] += x;
+                }
             }
         }
     }
@@ -381,7 +432,8 @@ impl Conv {
         let (windows, taps) = self.split(tables);
         let k = unit.samples * unit.lines * self.line();
         if self.depthwise() {
-            return depthwise::weigh(frame, &windows[..k], taps, dy, accum, dw);
+            let places = self.places(&windows[..k], taps);
+            return depthwise::weigh(places, frame, dy, accum, dw);
         }
         let (channels, filters) = self.group();
         for g in 0..self.groups {
@@ -396,6 +448,15 @@ impl Conv {
         }
     }
 
+    fn places<'t>(&self, windows: &'t [u32], taps: &'t [u32]) -> depthwise::Places<'t> {
+        let filters = self.filters;
+        depthwise::Places {
+            windows,
+            taps,
+            filters,
+        }
+    }
+
     /// Places within a window: without a table where it is one pixel.
     fn cols<'t>(&self, taps: &'t [u32]) -> Starts<'t> {
         if self.grid.taps() == 1 {
@@ -403,5 +464,14 @@ impl Conv {
         } else {
             Starts::At(taps)
         }
+    }
+}
+
+/// A row-major matrix.
+fn rows(data: &[Float], cols: usize) -> Windows<'_> {
+    Windows {
+        data,
+        rows: Starts::Every(cols),
+        cols: Starts::Every(1),
     }
 }

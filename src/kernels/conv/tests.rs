@@ -245,6 +245,7 @@ fn agrees_with_the_definition() {
             50,
             1,
         );
+        check(grid(&[5, 6], &[3, 2], &[1, 2], &[1, 1], same), 9, 10, 1, 3);
         check(
             grid(&[4, 5, 6], &[2, 3, 2], &[1, 2, 1], &one, same),
             2,

@@ -12,7 +12,7 @@ mod blocks;
 mod gemv;
 mod pack;
 mod portable;
-mod simd;
+pub(in crate::kernels) mod simd;
 #[cfg(test)]
 mod tests;
 mod tile;
@@ -177,6 +177,18 @@ impl Level {
             .copied()
             .find(|level| level.available())
             .unwrap_or(Level::Portable)
+    }
+
+    /// The best for rows of so many numbers: up to 8 would leave half a wide vector idle.
+    fn for_columns(n: usize) -> Level {
+        match Level::best() {
+            #[cfg(all(target_arch = "x86_64", not(float64)))]
+            Level::Avx512 if n <= 8 => Level::Avx2,
+            best => {
+                let _ = n;
+                best
+            }
+        }
     }
 }
 

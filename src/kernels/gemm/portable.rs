@@ -9,7 +9,7 @@ const LANES: usize = if ARM { 8 } else { 4 };
 
 /// The instruction set of the target itself.
 #[derive(Clone, Copy)]
-pub(super) struct Portable;
+pub(in crate::kernels) struct Portable;
 
 impl Simd for Portable {
     const LANES: usize = LANES;

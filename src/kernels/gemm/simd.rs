@@ -1,5 +1,7 @@
 //! What a vector instruction set must offer; every kernel is written once over this trait.
 
+use super::Level;
+use super::portable::Portable;
 use crate::float::Float;
 
 /// One vector instruction set.
@@ -7,7 +9,7 @@ use crate::float::Float;
 /// # Safety of every method
 /// The processor has the instruction set, and pointers are good for the lanes the method names. The methods are inlined into
 /// [`Simd::run`], which switches the instructions on: call kernels only through it.
-pub(super) trait Simd: Copy + 'static {
+pub(in crate::kernels) trait Simd: Copy + 'static {
     /// Numbers in one vector.
     const LANES: usize;
     /// Vectors that a kernel may keep as running sums without running out of registers.
@@ -54,10 +56,47 @@ pub(super) trait Simd: Copy + 'static {
 }
 
 /// A hot loop with its arguments, written for any instruction set.
-pub(super) trait Kernel<S: Simd> {
+pub(in crate::kernels) trait Kernel<S: Simd> {
     /// Does it. Mark implementations `#[inline(always)]`.
     ///
     /// # Safety
     /// Call through [`Simd::run`]; the pointers in the kernel are good for what its documentation says.
     unsafe fn run(self);
+}
+
+/// A kernel for every instruction set there is.
+#[cfg(all(target_arch = "x86_64", not(float64)))]
+pub(in crate::kernels) trait AnyKernel:
+    Kernel<Portable> + Kernel<super::x86::Avx2> + Kernel<super::x86::Avx512>
+{
+}
+
+#[cfg(all(target_arch = "x86_64", not(float64)))]
+impl<K> AnyKernel for K where
+    K: Kernel<Portable> + Kernel<super::x86::Avx2> + Kernel<super::x86::Avx512>
+{
+}
+
+/// A kernel for every instruction set there is.
+#[cfg(not(all(target_arch = "x86_64", not(float64))))]
+pub(in crate::kernels) trait AnyKernel: Kernel<Portable> {}
+
+#[cfg(not(all(target_arch = "x86_64", not(float64))))]
+impl<K: Kernel<Portable>> AnyKernel for K {}
+
+/// Runs a kernel with the best instructions for rows of so many numbers.
+///
+/// # Safety
+/// The pointers in the kernel are good for what its documentation says.
+pub(in crate::kernels) unsafe fn run_best(kernel: impl AnyKernel, columns: usize) {
+    // SAFETY: the level is available; the caller answers for the pointers.
+    unsafe {
+        match Level::for_columns(columns) {
+            #[cfg(all(target_arch = "x86_64", not(float64)))]
+            Level::Avx512 => super::x86::Avx512::run(kernel),
+            #[cfg(all(target_arch = "x86_64", not(float64)))]
+            Level::Avx2 => super::x86::Avx2::run(kernel),
+            Level::Portable => Portable::run(kernel),
+        }
+    }
 }

@@ -95,7 +95,7 @@ pub fn packed_len(k: usize, n: usize) -> usize {
 /// # Panics
 /// If the matrix or the room is too small.
 pub fn pack(k: usize, n: usize, b: Mat, packed: &mut [Float]) {
-    pack_with(level(n), k, n, b, packed);
+    pack_with(Level::for_columns(n), k, n, b, packed);
 }
 
 /// [`pack`] for given instructions, which must be available.
@@ -135,7 +135,8 @@ pub fn gemm_windows(
     c_rows: Starts,
     par: Par,
 ) {
-    gemm_windows_with(level(n), m, k, n, a, b, accum, c, c_rows, par);
+    let level = Level::for_columns(n);
+    gemm_windows_with(level, m, k, n, a, b, accum, c, c_rows, par);
 }
 
 /// [`gemm_windows`] with given instructions, which must be available and those that B was packed for.
@@ -197,17 +198,6 @@ pub(super) fn gemm_windows_with(
             Level::Portable => product.run::<super::portable::Portable>(b, par),
         }
     }
-}
-
-/// The instructions for so many columns: half a wide vector would be idle with up to 8.
-fn level(n: usize) -> Level {
-    let best = Level::best();
-    #[cfg(all(target_arch = "x86_64", not(float64)))]
-    if best == Level::Avx512 && n <= 8 {
-        return Level::Avx2;
-    }
-    let _ = n;
-    best
 }
 
 /// The tile for so many columns. B is packed before it is known how many rows A has, so these do not matter.

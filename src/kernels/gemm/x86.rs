@@ -5,7 +5,7 @@ use std::arch::x86_64::*;
 
 /// AVX-512F: 32 registers of 16 numbers.
 #[derive(Clone, Copy)]
-pub(super) struct Avx512;
+pub(in crate::kernels) struct Avx512;
 
 impl Simd for Avx512 {
     const LANES: usize = 16;
@@ -153,7 +153,7 @@ unsafe fn transpose16(r: [__m512; 16]) -> [__m512; 16] {
 
 /// AVX2 and FMA: 16 registers of 8 numbers.
 #[derive(Clone, Copy)]
-pub(super) struct Avx2;
+pub(in crate::kernels) struct Avx2;
 
 /// Eight lanes on, eight off: a window into it is any mask.
 static WINDOW: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];

@@ -81,6 +81,10 @@ impl Layer for ELU {
         self.activation().buffers(inputs)
     }
 
+    fn inference_buffers(&self, inputs: &[Dims]) -> Buffers {
+        self.activation().inference_buffers(inputs)
+    }
+
     fn contract(&self) -> Contract {
         self.activation().contract()
     }

@@ -85,6 +85,10 @@ impl Layer for LeakyReLU {
         self.activation().buffers(inputs)
     }
 
+    fn inference_buffers(&self, inputs: &[Dims]) -> Buffers {
+        self.activation().inference_buffers(inputs)
+    }
+
     fn contract(&self) -> Contract {
         self.activation().contract()
     }

@@ -1,14 +1,18 @@
 //! The dense parts of an attention layer: `y = x W + b` with x: (rows, k), W: (k, ..) and b: (..) as one matrix and one row.
 
+use crate::activation::Activation;
 use crate::constraint::Constraint;
 use crate::error::Result;
 use crate::float::Float;
 use crate::initializer::Initializer;
-use crate::kernels::elementwise::{add_rows, column_sums};
+use crate::kernels::elementwise::column_sums_from;
 use crate::kernels::gemm::{Accum, Mat, gemm};
 use crate::layer::{Par, Slices, Weight, Weights};
 use crate::regularizer::Regularizer;
 use crate::shape::Dims;
+
+/// Columns of a bias's gradient that a thread sums at a time.
+const COLUMNS: usize = 64;
 
 /// How the weights of all projections of a layer start and are kept.
 #[derive(Clone, Copy, Debug)]
@@ -77,9 +81,7 @@ impl<'a> Projection<'a> {
         let (k, n) = (self.inputs(), self.cols);
         let (x, kernel) = (Mat::new(x, k), Mat::new(self.kernel, n));
         gemm(y.len() / n, k, n, x, kernel, Accum::Replace, y, n, par);
-        if let Some(bias) = self.bias {
-            add_rows(bias, y);
-        }
+        Activation::Linear.apply_bias_on(par, self.bias, y, n, None);
     }
 
     /// `dW` and `db`, the next of the layer's gradients.
@@ -92,7 +94,9 @@ impl<'a> Projection<'a> {
         par: Par,
     ) {
         if let Some(dbias) = self.backward_kernel(x, dy, dw, accum, par) {
-            column_sums(dy, dbias);
+            par.for_each_piece(dbias, COLUMNS, |start, sums| {
+                column_sums_from(dy, self.cols, start, sums);
+            });
         }
     }
 

@@ -310,6 +310,10 @@ impl<const R: usize> Layer for Conv<R> {
         self.operation(&inputs[0]).buffers()
     }
 
+    fn inference_buffers(&self, inputs: &[Dims]) -> Buffers {
+        self.operation(&inputs[0]).inference_buffers()
+    }
+
     fn contract(&self) -> Contract {
         Operation::contract(&self.activation)
     }

@@ -358,6 +358,10 @@ impl<const R: usize> Layer for ConvTranspose<R> {
         self.operation(&inputs[0]).buffers()
     }
 
+    fn inference_buffers(&self, inputs: &[Dims]) -> Buffers {
+        self.operation(&inputs[0]).inference_buffers()
+    }
+
     fn contract(&self) -> Contract {
         Operation::contract(&self.activation)
     }

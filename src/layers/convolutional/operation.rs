@@ -88,6 +88,22 @@ impl Operation<'_> {
         }
     }
 
+    /// The same without what only backward needs.
+    pub fn inference_buffers(&self) -> Buffers {
+        let Buffers {
+            saved_index,
+            mut scratch,
+            ..
+        } = self.buffers();
+        scratch[1] = Len::Fixed(0);
+        scratch.truncate(4);
+        Buffers {
+            saved_index,
+            scratch,
+            ..Buffers::default()
+        }
+    }
+
     pub fn forward(&self, mut cx: Forward<'_>) {
         let (kernel, bias) = (cx.w.next().expect("kernel"), cx.w.next());
         let tables = cx.saved_index.next().expect("tables");

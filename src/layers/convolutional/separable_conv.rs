@@ -341,6 +341,12 @@ impl<const R: usize> Layer for SeparableConv<R> {
         }
     }
 
+    fn inference_buffers(&self, inputs: &[Dims]) -> Buffers {
+        let mut buffers = self.buffers(inputs);
+        buffers.saved.truncate(1); // the pre-activation is for backward
+        buffers
+    }
+
     fn contract(&self) -> Contract {
         Contract {
             reads_y: self.activation.reads() == Reads::Output,

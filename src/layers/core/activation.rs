@@ -76,6 +76,10 @@ impl Layer for Activation {
         }
     }
 
+    fn inference_buffers(&self, _inputs: &[Dims]) -> Buffers {
+        Buffers::default()
+    }
+
     fn contract(&self) -> Contract {
         let reads_y = self.activation.reads() == Reads::Output;
         let glu = self.activation == Function::Glu;

@@ -224,6 +224,14 @@ impl Layer for Dense {
         }
     }
 
+    fn inference_buffers(&self, inputs: &[Dims]) -> Buffers {
+        match self.lora() {
+            // u is needed in forward, too.
+            Some(_) => self.buffers(inputs),
+            None => Buffers::default(),
+        }
+    }
+
     fn contract(&self) -> Contract {
         let reads_y = self.activation.reads() == Reads::Output;
         Contract {
@@ -285,7 +293,7 @@ impl Layer for Dense {
                 cx.par,
             );
         }
-        self.activation.apply_bias(bias, y, n, z);
+        self.activation.apply_bias_on(cx.par, bias, y, n, z);
     }
 
     fn backward(&self, mut cx: Backward<'_>) {
@@ -307,7 +315,7 @@ impl Layer for Dense {
         }
         let z = z.unwrap_or_default();
         self.activation
-            .grad_bias(cx.y.data, z, cx.dy.data, n, dbias); // dy holds dz from here on
+            .grad_bias_on(cx.par, cx.y.data, z, cx.dy.data, n, dbias); // dy holds dz from here on
         let (x, dz) = (Mat::new(cx.x[0].data, k), Mat::new(cx.dy.data, n));
         if let Some(dkernel) = dkernel {
             gemm(k, m, n, x.t(), dz, cx.accum, dkernel, n, cx.par);

@@ -2,6 +2,7 @@
 
 mod activation;
 mod dense;
+mod einsum_dense;
 mod embedding;
 mod identity;
 mod lora;
@@ -10,6 +11,7 @@ mod reversible_embedding;
 
 pub use activation::Activation;
 pub use dense::Dense;
+pub use einsum_dense::EinsumDense;
 pub use embedding::Embedding;
 pub use identity::Identity;
 pub use masking::Masking;

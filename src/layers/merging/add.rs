@@ -44,7 +44,7 @@ impl Layer for Add {
     }
 
     fn contract(&self) -> Contract {
-        base_merge::contract()
+        base_merge::contract_of_sums()
     }
 
     fn mask_shape(&self, _inputs: &[Shape], masks: &[Option<Shape>]) -> Result<Option<Shape>> {
@@ -60,7 +60,7 @@ impl Layer for Add {
     }
 
     fn backward(&self, mut cx: Backward<'_>) {
-        base_merge::sum_backward(&mut cx);
+        base_merge::sum_backward(&mut cx, 1.0);
     }
 }
 

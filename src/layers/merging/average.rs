@@ -45,7 +45,7 @@ impl Layer for Average {
     }
 
     fn contract(&self) -> Contract {
-        base_merge::contract()
+        base_merge::contract_of_sums()
     }
 
     fn mask_shape(&self, _inputs: &[Shape], masks: &[Option<Shape>]) -> Result<Option<Shape>> {
@@ -62,8 +62,8 @@ impl Layer for Average {
     }
 
     fn backward(&self, mut cx: Backward<'_>) {
-        scale(1.0 / cx.dx.len() as Float, cx.dy.data);
-        base_merge::sum_backward(&mut cx);
+        let share = 1.0 / cx.dx.len() as Float;
+        base_merge::sum_backward(&mut cx, share);
     }
 }
 

@@ -170,21 +170,41 @@ pub(super) fn add(x: &View<'_>, y: &mut ViewMut<'_>, par: Par) {
     );
 }
 
-/// `y = x0 + x1 + ..`
-pub(super) fn sum(cx: &mut Forward<'_>) {
-    for (i, x) in cx.x.iter().enumerate() {
-        if i == 0 {
-            spread(x, &mut cx.y, cx.par);
-        } else {
-            add(x, &mut cx.y, cx.par);
-        }
+/// Of sums: in place, the output holds the first input and the first input's gradient is that of the output.
+pub(super) fn contract_of_sums() -> Contract {
+    Contract {
+        in_place: true,
+        ..contract()
     }
 }
 
-/// `dx_i = dy` of every input, summed where it was repeated.
-pub(super) fn sum_backward(cx: &mut Backward<'_>) {
-    for dx in cx.dx.iter_mut().flatten() {
-        gather(cx.dy.data, cx.dy.shape, dx, cx.par);
+/// `y = x0`, broadcast, unless `y` holds it already.
+pub(super) fn first(cx: &mut Forward<'_>) {
+    if !cx.x[0].data.is_empty() {
+        spread(&cx.x[0], &mut cx.y, cx.par);
+    }
+}
+
+/// `y = x0 + x1 + ..`
+pub(super) fn sum(cx: &mut Forward<'_>) {
+    first(cx);
+    for x in &cx.x[1..] {
+        add(x, &mut cx.y, cx.par);
+    }
+}
+
+/// `dx_i = s dy` of every input, summed where it was repeated.
+pub(super) fn sum_backward(cx: &mut Backward<'_>, s: Float) {
+    let shape = cx.dy.shape;
+    let (dy, rest) = match (cx.dy.data.is_empty(), &mut *cx.dx) {
+        (true, [Some(dx0), rest @ ..]) => (&mut *dx0.data, rest),
+        (_, all) => (&mut *cx.dy.data, all),
+    };
+    if s != 1.0 {
+        elementwise::scale(s, dy);
+    }
+    for dx in rest.iter_mut().flatten() {
+        gather(dy, shape, dx, cx.par);
     }
 }
 

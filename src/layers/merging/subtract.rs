@@ -48,7 +48,7 @@ impl Layer for Subtract {
     }
 
     fn contract(&self) -> Contract {
-        base_merge::contract()
+        base_merge::contract_of_sums()
     }
 
     fn mask_shape(&self, _inputs: &[Shape], masks: &[Option<Shape>]) -> Result<Option<Shape>> {
@@ -61,7 +61,7 @@ impl Layer for Subtract {
 
     fn forward(&self, mut cx: Forward<'_>) {
         let x1 = cx.x[1];
-        base_merge::spread(&cx.x[0], &mut cx.y, cx.par);
+        base_merge::first(&mut cx);
         Spread::samples(x1.batch, cx.y.shape, x1.shape).apply(
             x1.data,
             cx.y.data,
@@ -72,7 +72,7 @@ impl Layer for Subtract {
     }
 
     fn backward(&self, mut cx: Backward<'_>) {
-        base_merge::sum_backward(&mut cx);
+        base_merge::sum_backward(&mut cx, 1.0);
         if let Some(dx1) = &mut cx.dx[1] {
             scale(-1.0, dx1.data);
         }

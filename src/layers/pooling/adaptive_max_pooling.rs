@@ -120,6 +120,10 @@ impl<const R: usize> Layer for AdaptiveMaxPooling<R> {
         self.operation(&inputs[0]).buffers()
     }
 
+    fn inference_buffers(&self, _inputs: &[Dims]) -> Buffers {
+        Buffers::default()
+    }
+
     fn contract(&self) -> Contract {
         Operation::contract()
     }

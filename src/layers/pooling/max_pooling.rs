@@ -144,6 +144,10 @@ impl<const R: usize> Layer for MaxPooling<R> {
         self.windows().operation(Of::Max, &inputs[0]).buffers()
     }
 
+    fn inference_buffers(&self, _inputs: &[Dims]) -> Buffers {
+        Buffers::default()
+    }
+
     fn contract(&self) -> Contract {
         Operation::contract()
     }

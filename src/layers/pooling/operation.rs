@@ -70,12 +70,9 @@ impl Operation {
         match self.of {
             Of::Mean => self.pool.mean(x, y, cx.par),
             Of::Max => {
-                let index = cx.saved_index.next().expect("places");
-                let index = if cx.mode == Mode::Train {
-                    index
-                } else {
-                    &mut []
-                };
+                // Without a backward nobody asks which it was.
+                let index = cx.saved_index.next().filter(|_| cx.mode == Mode::Train);
+                let index = index.unwrap_or_default();
                 self.pool.max(x, y, index, cx.par);
             }
         }

@@ -6,83 +6,18 @@
 use std::sync::{Arc, OnceLock};
 
 use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize};
 
+use super::merge::{Merge, MergeMode};
 use crate::config::{Config, to_config};
 use crate::error::{Error, Result};
-use crate::float::Float;
-use crate::kernels::elementwise;
 use crate::layer::{
-    Accum, Arg, Backward, Bound, Buffers, Call, Contract, Forward, Kind, Layer, LayerRef, Len,
-    Mask, MaskRule, Slices, View, ViewMut, Weight, Weights,
+    Arg, Backward, Bound, Buffers, Call, Contract, Forward, Kind, Layer, LayerRef, Len, Mask,
+    MaskRule, Slices, View, Weight, Weights,
 };
 use crate::layers::args::checked;
 use crate::layers::inner::Inner;
 use crate::shape::{Dims, Shape};
-
-/// How the outputs of both directions become one.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum MergeMode {
-    /// Side by side along the last axis.
-    #[default]
-    Concat,
-    /// The sum.
-    Sum,
-    /// The mean.
-    Ave,
-    /// The product.
-    Mul,
-    /// They do not: there are two outputs.
-    None,
-    /// Not known; reported by the layer.
-    #[doc(hidden)]
-    Unknown(String),
-}
-
-impl MergeMode {
-    fn name(&self) -> Option<&str> {
-        Some(match self {
-            MergeMode::Concat => "concat",
-            MergeMode::Sum => "sum",
-            MergeMode::Ave => "ave",
-            MergeMode::Mul => "mul",
-            MergeMode::None => return None,
-            MergeMode::Unknown(name) => name,
-        })
-    }
-}
-
-impl From<&str> for MergeMode {
-    fn from(name: &str) -> Self {
-        match name {
-            "concat" => MergeMode::Concat,
-            "sum" => MergeMode::Sum,
-            "ave" => MergeMode::Ave,
-            "mul" => MergeMode::Mul,
-            other => MergeMode::Unknown(other.into()),
-        }
-    }
-}
-
-impl From<Option<&str>> for MergeMode {
-    fn from(name: Option<&str>) -> Self {
-        name.map_or(MergeMode::None, MergeMode::from)
-    }
-}
-
-impl Serialize for MergeMode {
-    fn serialize<S: Serializer>(&self, s: S) -> std::result::Result<S::Ok, S::Error> {
-        self.name().serialize(s)
-    }
-}
-
-impl<'de> Deserialize<'de> for MergeMode {
-    fn deserialize<D: Deserializer<'de>>(d: D) -> std::result::Result<Self, D::Error> {
-        let name = Option::<String>::deserialize(d)?;
-        Ok(name.as_deref().into())
-    }
-}
 
 /// Runs a recurrent layer forwards and a second one backwards. [Keras](https://keras.io/api/layers/recurrent_layers/bidirectional/)
 ///
@@ -139,7 +74,7 @@ struct Counts {
 }
 
 /// Most states of one direction.
-const STATES: usize = 16;
+pub(super) const STATES: usize = 16;
 
 impl<'de> Deserialize<'de> for Bidirectional {
     fn deserialize<D: Deserializer<'de>>(d: D) -> std::result::Result<Self, D::Error> {
@@ -256,12 +191,16 @@ impl Bidirectional {
         [&self.layer, &self.backward_layer]
     }
 
-    fn inner(&self, i: usize) -> &dyn Layer {
+    pub(super) fn inner(&self, i: usize) -> &dyn Layer {
         self.both()[i].0.layer.as_ref()
     }
 
+    pub(super) fn mode(&self) -> &MergeMode {
+        &self.merge_mode
+    }
+
     /// Initial states of one direction.
-    fn states(inputs: usize) -> usize {
+    pub(super) fn states(inputs: usize) -> usize {
         (inputs - 1) / 2
     }
 
@@ -281,7 +220,7 @@ impl Bidirectional {
     }
 
     /// Whether backward needs the outputs of both directions.
-    fn keeps_outputs(&self) -> bool {
+    pub(super) fn keeps_outputs(&self) -> bool {
         let reads = |i: usize| self.inner(i).contract().reads_y;
         self.merge_mode == MergeMode::Mul || reads(0) || reads(1)
     }
@@ -329,16 +268,16 @@ impl Bidirectional {
         all
     }
 
-    fn counts(&self, training: bool) -> [usize; 3] {
+    pub(super) fn counts(&self, training: bool) -> [usize; 3] {
         let counts = &self.counts.buffers[usize::from(training)];
         *counts.get().expect("buffers were asked for before")
     }
 
-    fn is_frozen(&self, i: usize) -> bool {
+    pub(super) fn is_frozen(&self, i: usize) -> bool {
         !self.both()[i].0.trainable || self.inner(i).frozen()
     }
 
-    fn merge(&self, batch: usize, y: &[usize], f: usize, b: usize) -> Merge {
+    pub(super) fn merge(&self, batch: usize, y: &[usize], f: usize, b: usize) -> Merge {
         let mut front = Dims::new(y).expect("a shape").without_last();
         let rows = front.numel() * batch;
         let time = if self.flags.sequences { front[0] } else { 1 };
@@ -353,7 +292,7 @@ impl Bidirectional {
         }
     }
 
-    fn weight_counts(&self) -> [usize; 2] {
+    pub(super) fn weight_counts(&self) -> [usize; 2] {
         let counts = &self.counts.weights;
         *counts.get().expect("weights were asked for before")
     }
@@ -479,180 +418,12 @@ impl Layer for Bidirectional {
         }
     }
 
-    fn forward(&self, mut cx: Forward<'_>) {
-        let kept = [cx.saved.next(), cx.saved.next()];
-        let training = kept[0].is_some();
-        let mut outputs = [(); 2].map(|()| cx.scratch.next().unwrap_or_default());
-        if training {
-            cx.scratch.take_front(3);
-            if self.keeps_outputs() {
-                outputs = kept.map(Option::unwrap_or_default);
-            }
-        }
-        let [f, b] = outputs;
-        let merge = self.merge(cx.y.batch, cx.y.shape, f.len(), b.len());
-        let both = self.merge_mode == MergeMode::None;
-        let (second, states) = cx.more.split_at_mut(usize::from(both));
-        let (f_states, b_states) = states.split_at_mut(states.len() / 2);
-        let [saved, saved_index, scratch] = self.counts(training);
-        let [params, state] = self.weight_counts();
-        let front = Front {
-            w: cx.w.take_front(params),
-            state: cx.state.take_front(state),
-            saved: cx.saved.take_front(saved),
-            saved_index: cx.saved_index.take_front(saved_index),
-            scratch: cx.scratch.take_front(scratch),
-            stats: match cx.stats.reborrow().next() {
-                Some(_) => cx.stats.take_front(state),
-                None => Slices::default(),
-            },
-        };
-        let back = Front {
-            w: cx.w,
-            state: cx.state,
-            saved: cx.saved,
-            saved_index: cx.saved_index,
-            scratch: cx.scratch,
-            stats: cx.stats,
-        };
-        let run = |i: usize, y: &mut [Float], more: &mut [ViewMut<'_>], own: Front<'_>| {
-            let n = Self::states(cx.x.len());
-            let (views, shape) = (views(i, n, cx.x), merge.shape(i));
-            let (count, mut more) = (more.len(), views_mut(more));
-            self.inner(i).forward(Forward {
-                x: &views[..n + 1],
-                w: own.w,
-                state: own.state,
-                y: ViewMut {
-                    data: y,
-                    shape: &shape,
-                    batch: cx.y.batch,
-                },
-                more: &mut more[..count],
-                saved: own.saved,
-                saved_index: own.saved_index,
-                scratch: own.scratch,
-                stats: own.stats,
-                masks: &masks(cx.masks)[..n + 1],
-                mode: cx.mode,
-                trainable: cx.trainable,
-                rng: cx.rng.reseeded(i as u64),
-                par: cx.par,
-            });
-        };
-        cx.par
-            .join(|| run(0, f, f_states, front), || run(1, b, b_states, back));
-        let second = second.first_mut().map(|v| &mut *v.data);
-        merge.outputs(&self.merge_mode, f, b, cx.y.data, second);
+    fn forward(&self, cx: Forward<'_>) {
+        self.run_forward(cx);
     }
 
-    fn backward(&self, mut cx: Backward<'_>) {
-        let kept = [(); 2].map(|()| &*cx.saved.next().unwrap_or_default());
-        let outputs = [(); 2].map(|()| &*cx.scratch.next().unwrap_or_default());
-        let [f, b] = if self.keeps_outputs() { kept } else { outputs };
-        let [df, db, dx_back] = [(); 3].map(|()| cx.scratch.next().unwrap_or_default());
-        let merge = self.merge(cx.dy.batch, cx.dy.shape, df.len(), db.len());
-        let both = self.merge_mode == MergeMode::None;
-        let (second, dstates) = cx.dmore.split_at_mut(usize::from(both));
-        let (f_states, b_states) = dstates.split_at_mut(dstates.len() / 2);
-        let second = second.first().map(|v| &*v.data);
-        merge.gradients(
-            &self.merge_mode,
-            [f, b],
-            cx.dy.data,
-            second,
-            [&mut *df, &mut *db],
-        );
-        let [saved, saved_index, scratch] = self.counts(true);
-        let [params, state] = self.weight_counts();
-        let front = Back {
-            w: cx.w.take_front(params),
-            state: cx.state.take_front(state),
-            saved: cx.saved.take_front(saved),
-            saved_index: cx.saved_index.take_front(saved_index),
-            scratch: cx.scratch.take_front(scratch),
-            dw: cx.dw.as_mut().map(|dw| dw.take_front(params)),
-        };
-        let back = Back {
-            w: cx.w,
-            state: cx.state,
-            saved: cx.saved,
-            saved_index: cx.saved_index,
-            scratch: cx.scratch,
-            dw: cx.dw,
-        };
-        let Some((dx, dinitial)) = cx.dx.split_first_mut() else {
-            return;
-        };
-        let (f_initial, b_initial) = dinitial.split_at_mut(dinitial.len() / 2);
-        let mut dx = dx.as_mut().map(|dx| &mut *dx.data);
-        let wanted = dx.is_some();
-        let run = |i: usize,
-                   y: &[Float],
-                   dy: &mut [Float],
-                   dmore: &mut [ViewMut<'_>],
-                   dx: Option<&mut [Float]>,
-                   dinitial: &mut [Option<ViewMut<'_>>],
-                   mut own: Back<'_>| {
-            let n = Self::states(cx.x.len());
-            let (views, shape) = (views(i, n, cx.x), merge.shape(i));
-            let (count, mut dmore) = (dmore.len(), views_mut(dmore));
-            let mut grads: [Option<ViewMut>; STATES + 1] = std::array::from_fn(|_| None);
-            grads[0] = dx.map(|data| ViewMut {
-                data,
-                shape: views[0].shape,
-                batch: views[0].batch,
-            });
-            for (to, from) in grads[1..].iter_mut().zip(dinitial) {
-                *to = from.as_mut().map(reborrow);
-            }
-            let inner = self.inner(i);
-            let mut accum = cx.accum;
-            if let (Some(dw), Accum::Replace) = (&mut own.dw, accum) {
-                // What only adds, and what is frozen and nobody writes, starts at zero.
-                if !inner.contract().overwrites_dw || self.is_frozen(i) {
-                    dw.reborrow().flat().fill(0.0);
-                    accum = Accum::Add;
-                }
-            }
-            inner.backward(Backward {
-                x: &views[..n + 1],
-                w: own.w,
-                state: own.state,
-                y: View {
-                    data: y,
-                    shape: &shape,
-                    batch: cx.dy.batch,
-                },
-                dy: ViewMut {
-                    data: dy,
-                    shape: &shape,
-                    batch: cx.dy.batch,
-                },
-                dmore: &mut dmore[..count],
-                dx: &mut grads[..n + 1],
-                dw: own.dw.filter(|_| !self.is_frozen(i)),
-                accum,
-                saved: own.saved,
-                saved_index: own.saved_index,
-                scratch: own.scratch,
-                masks: &masks(cx.masks)[..n + 1],
-                trainable: cx.trainable,
-                rng: cx.rng.reseeded(i as u64),
-                par: cx.par,
-            });
-        };
-        let (dx_front, dx_back) = (dx.as_deref_mut(), wanted.then_some(dx_back));
-        let dx_back = dx_back.map(|dx| &mut *dx);
-        let mut dx_back = dx_back;
-        let of_back = dx_back.as_deref_mut();
-        cx.par.join(
-            || run(0, f, df, f_states, dx_front, f_initial, front),
-            || run(1, b, db, b_states, of_back, b_initial, back),
-        );
-        if let (Some(dx), Some(more)) = (dx, dx_back) {
-            elementwise::add(more, dx);
-        }
+    fn backward(&self, cx: Backward<'_>) {
+        self.run_backward(cx);
     }
 
     fn update_state(&self, mut state: Slices<'_>, mut stats: Weights<'_>) {
@@ -673,164 +444,6 @@ impl Layer for Bidirectional {
 
     fn compute_mask(&self, x: &[View<'_>], masks: &[Option<Mask<'_>>], out: &mut [bool]) {
         self.inner(0).compute_mask(x, masks, out);
-    }
-}
-
-/// What one direction is lent in forward.
-struct Front<'a> {
-    w: Weights<'a>,
-    state: Weights<'a>,
-    saved: Slices<'a>,
-    saved_index: Slices<'a, u32>,
-    scratch: Slices<'a>,
-    stats: Slices<'a>,
-}
-
-/// What one direction is lent in backward.
-struct Back<'a> {
-    w: Weights<'a>,
-    state: Weights<'a>,
-    saved: Slices<'a>,
-    saved_index: Slices<'a, u32>,
-    scratch: Slices<'a>,
-    dw: Option<Slices<'a>>,
-}
-
-/// The inputs of direction `i`: the first, and `n` states.
-fn views<'a>(i: usize, n: usize, x: &[View<'a>]) -> [View<'a>; STATES + 1] {
-    std::array::from_fn(|j| match j {
-        0 => x[0],
-        j => *x.get(i * n + j).unwrap_or(&x[0]),
-    })
-}
-
-/// The mask of the first input, which is that of both directions.
-fn masks<'a>(masks: &[Option<Mask<'a>>]) -> [Option<Mask<'a>>; STATES + 1] {
-    std::array::from_fn(|j| if j == 0 { masks[0] } else { None })
-}
-
-fn reborrow<'v>(view: &'v mut ViewMut<'_>) -> ViewMut<'v> {
-    ViewMut {
-        data: view.data,
-        shape: view.shape,
-        batch: view.batch,
-    }
-}
-
-fn views_mut<'v>(views: &'v mut [ViewMut<'_>]) -> [ViewMut<'v>; STATES] {
-    let mut views = views.iter_mut();
-    std::array::from_fn(|_| match views.next() {
-        Some(view) => reborrow(view),
-        None => ViewMut {
-            data: &mut [],
-            shape: &[],
-            batch: 0,
-        },
-    })
-}
-
-/// How the outputs lie: `batch (time) front width`, of which the time of the second runs backwards.
-struct Merge {
-    batch: usize,
-    time: Option<usize>,
-    front: Dims,
-    widths: [usize; 2],
-}
-
-impl Merge {
-    /// Shape of the output of a direction.
-    fn shape(&self, i: usize) -> Dims {
-        let mut shape = Dims::default();
-        self.time.into_iter().for_each(|n| shape.push(n));
-        self.front.iter().for_each(|&n| shape.push(n));
-        shape.push(self.widths[i]);
-        shape
-    }
-
-    /// Calls `f(row, other)` for every row of the output and the row of the second direction at the same time.
-    fn rows(&self, mut f: impl FnMut(usize, usize)) {
-        let (time, each) = (self.time.unwrap_or(1), self.front.numel());
-        for sample in 0..self.batch {
-            for t in 0..time {
-                for k in 0..each {
-                    let at = |t: usize| (sample * time + t) * each + k;
-                    f(at(t), at(time - 1 - t));
-                }
-            }
-        }
-    }
-
-    fn outputs(
-        &self,
-        mode: &MergeMode,
-        f: &[Float],
-        b: &[Float],
-        y: &mut [Float],
-        mut second: Option<&mut [Float]>,
-    ) {
-        let [wf, wb] = self.widths;
-        self.rows(|row, other| {
-            let (f, b) = (
-                &f[row * wf..(row + 1) * wf],
-                &b[other * wb..(other + 1) * wb],
-            );
-            if *mode == MergeMode::Concat {
-                let y = &mut y[row * (wf + wb)..(row + 1) * (wf + wb)];
-                y[..wf].copy_from_slice(f);
-                y[wf..].copy_from_slice(b);
-                return;
-            }
-            let y = &mut y[row * wf..(row + 1) * wf];
-            y.copy_from_slice(f);
-            match (mode, &mut second) {
-                (MergeMode::Mul, _) => elementwise::mul(b, y),
-                (MergeMode::None, Some(second)) => {
-                    second[row * wb..(row + 1) * wb].copy_from_slice(b);
-                }
-                _ => elementwise::add(b, y),
-            }
-            if *mode == MergeMode::Ave {
-                elementwise::scale(0.5, y);
-            }
-        });
-    }
-
-    fn gradients(
-        &self,
-        mode: &MergeMode,
-        [f, b]: [&[Float]; 2],
-        dy: &[Float],
-        second: Option<&[Float]>,
-        [df, db]: [&mut [Float]; 2],
-    ) {
-        let [wf, wb] = self.widths;
-        self.rows(|row, other| {
-            let (at_f, at_b) = (row * wf..(row + 1) * wf, other * wb..(other + 1) * wb);
-            let (df, db) = (&mut df[at_f.clone()], &mut db[at_b.clone()]);
-            if *mode == MergeMode::Concat {
-                let dy = &dy[row * (wf + wb)..(row + 1) * (wf + wb)];
-                df.copy_from_slice(&dy[..wf]);
-                db.copy_from_slice(&dy[wf..]);
-                return;
-            }
-            let dy = &dy[at_f.clone()];
-            df.copy_from_slice(dy);
-            db.copy_from_slice(match second {
-                Some(second) => &second[row * wb..(row + 1) * wb],
-                None => dy,
-            });
-            match mode {
-                MergeMode::Mul => {
-                    elementwise::mul(&b[at_b], df);
-                    elementwise::mul(&f[at_f], db);
-                }
-                MergeMode::Ave => {
-                    elementwise::scale(0.5, df);
-                    elementwise::scale(0.5, db);
-                }
-                _ => {}
-            }
-        });
     }
 }
 

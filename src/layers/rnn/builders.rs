@@ -2,7 +2,7 @@
 
 use super::formula::{Formula, RecurrentCell};
 use super::gru::Gru;
-use super::layer::RecurrentLayer;
+use super::layer::{Configurable, RecurrentLayer};
 use super::lstm::Lstm;
 use crate::activation::Activation;
 use crate::constraint::Constraint;
@@ -95,75 +95,89 @@ impl<K: Formula> RecurrentCell<K> {
     }
 }
 
-impl<K: Formula> RecurrentLayer<RecurrentCell<K>> {
+impl<C: Configurable> RecurrentLayer<C> {
     /// Function applied to the output.
-    pub fn activation(self, activation: impl Into<Activation>) -> Self {
-        self.map(|cell| cell.activation(activation))
+    pub fn activation(mut self, activation: impl Into<Activation>) -> Self {
+        self.cells.args().activation = activation.into();
+        self
     }
 
     /// Whether a bias is added.
-    pub fn use_bias(self, yes: bool) -> Self {
-        self.map(|cell| cell.use_bias(yes))
+    pub fn use_bias(mut self, yes: bool) -> Self {
+        self.cells.args().use_bias = yes;
+        self
     }
 
     /// How the kernel starts.
-    pub fn kernel_initializer(self, initializer: impl Into<Initializer>) -> Self {
-        self.map(|cell| cell.kernel_initializer(initializer))
+    pub fn kernel_initializer(mut self, initializer: impl Into<Initializer>) -> Self {
+        self.cells.args().kernel_initializer = initializer.into();
+        self
     }
 
     /// How the recurrent kernel starts.
-    pub fn recurrent_initializer(self, initializer: impl Into<Initializer>) -> Self {
-        self.map(|cell| cell.recurrent_initializer(initializer))
+    pub fn recurrent_initializer(mut self, initializer: impl Into<Initializer>) -> Self {
+        self.cells.args().recurrent_initializer = initializer.into();
+        self
     }
 
     /// How the bias starts.
-    pub fn bias_initializer(self, initializer: impl Into<Initializer>) -> Self {
-        self.map(|cell| cell.bias_initializer(initializer))
+    pub fn bias_initializer(mut self, initializer: impl Into<Initializer>) -> Self {
+        self.cells.args().bias_initializer = initializer.into();
+        self
     }
 
     /// Penalty on the kernel.
-    pub fn kernel_regularizer(self, regularizer: impl Into<Regularizer>) -> Self {
-        self.map(|cell| cell.kernel_regularizer(regularizer))
+    pub fn kernel_regularizer(mut self, regularizer: impl Into<Regularizer>) -> Self {
+        self.cells.args().kernel_regularizer = Some(regularizer.into());
+        self
     }
 
     /// Penalty on the recurrent kernel.
-    pub fn recurrent_regularizer(self, regularizer: impl Into<Regularizer>) -> Self {
-        self.map(|cell| cell.recurrent_regularizer(regularizer))
+    pub fn recurrent_regularizer(mut self, regularizer: impl Into<Regularizer>) -> Self {
+        self.cells.args().recurrent_regularizer = Some(regularizer.into());
+        self
     }
 
     /// Penalty on the bias.
-    pub fn bias_regularizer(self, regularizer: impl Into<Regularizer>) -> Self {
-        self.map(|cell| cell.bias_regularizer(regularizer))
+    pub fn bias_regularizer(mut self, regularizer: impl Into<Regularizer>) -> Self {
+        self.cells.args().bias_regularizer = Some(regularizer.into());
+        self
     }
 
     /// Projection of the kernel after each update.
-    pub fn kernel_constraint(self, constraint: impl Into<Constraint>) -> Self {
-        self.map(|cell| cell.kernel_constraint(constraint))
+    pub fn kernel_constraint(mut self, constraint: impl Into<Constraint>) -> Self {
+        self.cells.args().kernel_constraint = Some(constraint.into());
+        self
     }
 
     /// Projection of the recurrent kernel after each update.
-    pub fn recurrent_constraint(self, constraint: impl Into<Constraint>) -> Self {
-        self.map(|cell| cell.recurrent_constraint(constraint))
+    pub fn recurrent_constraint(mut self, constraint: impl Into<Constraint>) -> Self {
+        self.cells.args().recurrent_constraint = Some(constraint.into());
+        self
     }
 
     /// Projection of the bias after each update.
-    pub fn bias_constraint(self, constraint: impl Into<Constraint>) -> Self {
-        self.map(|cell| cell.bias_constraint(constraint))
+    pub fn bias_constraint(mut self, constraint: impl Into<Constraint>) -> Self {
+        self.cells.args().bias_constraint = Some(constraint.into());
+        self
     }
 
     /// Fraction of the input that is dropped in training.
-    pub fn dropout(self, rate: f64) -> Self {
-        self.map(|cell| cell.dropout(rate))
+    pub fn dropout(mut self, rate: f64) -> Self {
+        self.cells.args().dropout = rate;
+        self
     }
 
     /// Fraction of the state that is dropped in training.
-    pub fn recurrent_dropout(self, rate: f64) -> Self {
-        self.map(|cell| cell.recurrent_dropout(rate))
+    pub fn recurrent_dropout(mut self, rate: f64) -> Self {
+        self.cells.args().recurrent_dropout = rate;
+        self
     }
 
     /// A seed to mix with the model's into the dropout masks.
-    pub fn seed(self, seed: u64) -> Self {
-        self.map(|cell| cell.seed(seed))
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.cells.args().seed = Some(seed);
+        self
     }
 }
 
@@ -183,13 +197,15 @@ impl RecurrentCell<Lstm> {
 
 impl RecurrentLayer<RecurrentCell<Lstm>> {
     /// Function of the gates.
-    pub fn recurrent_activation(self, activation: impl Into<Activation>) -> Self {
-        self.map(|cell| cell.recurrent_activation(activation))
+    pub fn recurrent_activation(mut self, activation: impl Into<Activation>) -> Self {
+        self.cells.args.recurrent_activation = Some(activation.into());
+        self
     }
 
     /// Whether the bias of the forget gate starts at 1.
-    pub fn unit_forget_bias(self, yes: bool) -> Self {
-        self.map(|cell| cell.unit_forget_bias(yes))
+    pub fn unit_forget_bias(mut self, yes: bool) -> Self {
+        self.cells.args.unit_forget_bias = Some(yes);
+        self
     }
 }
 
@@ -209,12 +225,14 @@ impl RecurrentCell<Gru> {
 
 impl RecurrentLayer<RecurrentCell<Gru>> {
     /// Function of the gates.
-    pub fn recurrent_activation(self, activation: impl Into<Activation>) -> Self {
-        self.map(|cell| cell.recurrent_activation(activation))
+    pub fn recurrent_activation(mut self, activation: impl Into<Activation>) -> Self {
+        self.cells.args.recurrent_activation = Some(activation.into());
+        self
     }
 
     /// Whether the reset gate comes after the product.
-    pub fn reset_after(self, yes: bool) -> Self {
-        self.map(|cell| cell.reset_after(yes))
+    pub fn reset_after(mut self, yes: bool) -> Self {
+        self.cells.args.reset_after = Some(yes);
+        self
     }
 }

@@ -5,7 +5,7 @@
 //!
 //! So that products are large, everything multiplied by weights is kept apart from its products, a row for each sample and step:
 //!
-//! * `inputs`: factors of the products, such as `[x h]`;
+//! * `inputs`: factors of the products, such as `[x h]`, and `recurrent`, if some must be apart;
 //! * `gates`: the products; backward leaves their gradients there;
 //! * `kept`: whatever else backward needs.
 //!
@@ -59,8 +59,11 @@ pub trait Cell: Debug + Send + Sync {
     /// Draws the dropout masks of a sample, which are those of all its steps.
     fn draw(&self, _x: &[usize], _rng: Stream, _sample: u64, _masks: &mut [Float]) {}
 
-    /// Puts the input of one sample and step into its row.
-    fn load(&self, x: &[Float], masks: &[Float], inputs: &mut [Float]);
+    /// Fills tables for inputs of this shape, read in [`At::tables`].
+    fn tables(&self, _x: &[usize], _tables: &mut [u32]) {}
+
+    /// Puts the input of one sample and step, of this shape, into its row.
+    fn load(&self, shape: &[usize], x: &[Float], masks: &[Float], inputs: &mut [Float]);
 
     /// The part of the gates that comes from the inputs alone, for the rows of some steps.
     fn project(&self, at: At<'_>, inputs: &[Float], gates: &mut [Float]);
@@ -72,15 +75,7 @@ pub trait Cell: Debug + Send + Sync {
     fn back(&self, at: At<'_>, step: StepBack<'_>);
 
     /// Gradients of the weights from the rows of all samples and steps.
-    fn gradients(
-        &self,
-        x: &[usize],
-        inputs: &[Float],
-        gates: &[Float],
-        dw: Slices<'_>,
-        accum: Accum,
-        par: Par,
-    );
+    fn gradients(&self, at: At<'_>, all: AllRows<'_>, dw: Slices<'_>, accum: Accum, par: Par);
 }
 
 /// Memory of a cell, in numbers.
@@ -90,6 +85,8 @@ pub struct Room {
     pub state: usize,
     /// Factors of products, for a sample and step.
     pub inputs: usize,
+    /// Factors of products that must be together for all rows and apart from `inputs`, for a sample and step.
+    pub recurrent: usize,
     /// Products, for a sample and step.
     pub gates: usize,
     /// Other things for backward, for a sample and step.
@@ -98,8 +95,15 @@ pub struct Room {
     pub masks: usize,
     /// Free to use within a step, for a sample.
     pub scratch: usize,
-    /// Rearranged weights.
+    /// Rearranged weights; free to use for their gradients.
     pub packed: usize,
+    /// Tables.
+    pub tables: usize,
+    /// Samples that are worked on together: few enough that their gates stay in the nearest cache, enough that their product with
+    /// the weights is worth reading these. Not 0.
+    pub rows: usize,
+    /// Rows whose inputs are loaded and projected at once; not fewer.
+    pub ahead: usize,
 }
 
 /// Direction of a pass.
@@ -128,6 +132,8 @@ pub struct At<'a> {
     pub packed: &'a [Float],
     /// Dropout masks, a row for each sample; empty in inference.
     pub masks: &'a [Float],
+    /// What [`Cell::tables`] wrote.
+    pub tables: &'a [u32],
 }
 
 /// One step of some samples, row by row.
@@ -135,6 +141,8 @@ pub struct At<'a> {
 pub struct Step<'a> {
     /// Loaded, except for what depends on the states.
     pub inputs: &'a mut [Float],
+    /// To be written; see [`Room::recurrent`].
+    pub recurrent: &'a mut [Float],
     /// Projected.
     pub gates: &'a mut [Float],
     /// To be written.
@@ -145,6 +153,19 @@ pub struct Step<'a> {
     pub next: &'a mut [Float],
     /// See [`Room::scratch`].
     pub scratch: &'a mut [Float],
+}
+
+/// What all steps of all samples left.
+#[derive(Debug)]
+pub struct AllRows<'a> {
+    /// Factors.
+    pub inputs: &'a [Float],
+    /// See [`Room::recurrent`].
+    pub recurrent: &'a [Float],
+    /// Gradients of the products; may be destroyed.
+    pub gates: &'a mut [Float],
+    /// Free to use: as much as the rearranged weights.
+    pub room: &'a mut [Float],
 }
 
 /// One step of some samples on the way back.

@@ -7,7 +7,7 @@ use std::marker::PhantomData;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::cell::{At, Cell, Room, Step, StepBack, Way};
+use super::cell::{AllRows, At, Cell, Room, Step, StepBack, Way};
 use super::products::{Product, Products};
 use crate::activation::{Activation, Reads};
 use crate::config::{Config, to_config};
@@ -23,6 +23,11 @@ use crate::shape::{Dims, Shape};
 
 /// Largest number of units and of features: squares of it can be counted.
 const MOST: usize = 1 << 28;
+
+/// Samples in a piece.
+const ROWS: usize = 16;
+/// Rows projected at once: a few steps of a piece.
+const AHEAD: usize = 64;
 
 /// The arguments of all such cells under Keras's names. A class that lacks one of the optional ones refuses it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -85,7 +90,8 @@ fn given<'de, D: Deserializer<'de>>(d: D) -> std::result::Result<Option<Activati
 }
 
 impl Arguments {
-    fn new<K: Formula>(units: usize) -> Self {
+    /// The defaults of a class.
+    pub fn new<K: Formula>(units: usize) -> Self {
         Arguments {
             units,
             activation: tanh(),
@@ -109,7 +115,7 @@ impl Arguments {
     }
 
     /// Fills in what the class has, and refuses what it has not.
-    fn complete<K: Formula>(&mut self) -> std::result::Result<(), String> {
+    pub fn complete<K: Formula>(&mut self) -> std::result::Result<(), String> {
         fn one<T>(
             name: &str,
             has: bool,
@@ -156,7 +162,28 @@ impl Arguments {
         reads(&self.activation) || reads(self.recurrent_activation())
     }
 
-    fn check(&self) -> Result<()> {
+    /// Kernel, recurrent kernel and bias of these shapes.
+    pub fn weights(&self, shapes: [Dims; 3], bias_initializer: Initializer) -> Vec<Weight> {
+        let [kernel, recurrent, bias] = shapes;
+        let mut weights = vec![
+            Weight::new("kernel", kernel, &self.kernel_initializer)
+                .regularizer(&self.kernel_regularizer)
+                .constraint(&self.kernel_constraint),
+            Weight::new("recurrent_kernel", recurrent, &self.recurrent_initializer)
+                .regularizer(&self.recurrent_regularizer)
+                .constraint(&self.recurrent_constraint),
+        ];
+        if self.use_bias {
+            let bias = Weight::new("bias", bias, &bias_initializer)
+                .regularizer(&self.bias_regularizer)
+                .constraint(&self.bias_constraint);
+            weights.push(bias);
+        }
+        weights
+    }
+
+    /// Whether they make sense.
+    pub fn check(&self) -> Result<()> {
         if self.units == 0 || self.units > MOST {
             return Err(Error::arg(
                 "units",
@@ -385,26 +412,12 @@ impl<K: Formula> Cell for RecurrentCell<K> {
     fn weights(&self, x: &Shape) -> Result<Vec<Weight>> {
         let (args, features) = (&self.args, x.last().unwrap_or(0));
         let columns = K::GATES * args.units;
-        let kernel = Weight::new("kernel", [features, columns], &args.kernel_initializer)
-            .regularizer(&args.kernel_regularizer)
-            .constraint(&args.kernel_constraint);
-        let recurrent = Weight::new(
-            "recurrent_kernel",
-            [args.units, columns],
-            &args.recurrent_initializer,
-        )
-        .regularizer(&args.recurrent_regularizer)
-        .constraint(&args.recurrent_constraint);
-        let mut weights = vec![kernel, recurrent];
-        if args.use_bias {
-            let (shape, init) = (K::bias(args), K::bias_initializer(args));
-            weights.push(
-                Weight::new("bias", shape, &init)
-                    .regularizer(&args.bias_regularizer)
-                    .constraint(&args.bias_constraint),
-            );
-        }
-        Ok(weights)
+        let shapes = [
+            Dims::from([features, columns]),
+            Dims::from([args.units, columns]),
+            K::bias(args),
+        ];
+        Ok(args.weights(shapes, K::bias_initializer(args)))
     }
 
     fn room(&self, x: &[usize]) -> Room {
@@ -422,6 +435,9 @@ impl<K: Formula> Cell for RecurrentCell<K> {
             masks,
             scratch: masked + K::scratch(args),
             packed: products.packed_len(),
+            rows: ROWS,
+            ahead: AHEAD,
+            ..Room::default()
         }
     }
 
@@ -440,7 +456,7 @@ impl<K: Formula> Cell for RecurrentCell<K> {
         }
     }
 
-    fn load(&self, x: &[Float], masks: &[Float], inputs: &mut [Float]) {
+    fn load(&self, _shape: &[usize], x: &[Float], masks: &[Float], inputs: &mut [Float]) {
         let (features, width) = (x.len(), x.len() + self.args.units);
         let (copies, rest) = inputs.split_at_mut(self.copies() * width);
         if let Some(one) = rest.first_mut() {
@@ -498,15 +514,8 @@ impl<K: Formula> Cell for RecurrentCell<K> {
         }
     }
 
-    fn gradients(
-        &self,
-        x: &[usize],
-        inputs: &[Float],
-        gates: &[Float],
-        mut dw: Slices<'_>,
-        accum: Accum,
-        par: Par,
-    ) {
+    fn gradients(&self, at: At<'_>, all: AllRows<'_>, mut dw: Slices<'_>, accum: Accum, par: Par) {
+        let (x, inputs, gates) = (at.x, all.inputs, &*all.gates);
         let products = self.products(x);
         let width = x[0] + self.args.units;
         let whole = products.iter().all(|p| p.n == products.gates);

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::cell::Cell;
-use super::formula::{Formula, RecurrentCell};
+use super::formula::{Arguments, Formula, RecurrentCell};
 use super::recurrence;
 use crate::config::{Config, from_config, to_config};
 use crate::error::{Error, Result};
@@ -67,6 +67,12 @@ pub trait Cells: Clone + Debug + Send + Sync + 'static {
 
     /// One of them.
     fn cell(&self, i: usize) -> &dyn Cell;
+}
+
+/// Cells with the arguments that builders of layers set.
+pub trait Configurable: Cells {
+    /// The arguments.
+    fn args(&mut self) -> &mut Arguments;
 }
 
 /// A recurrent layer: [`SimpleRNN`](super::SimpleRNN), [`LSTM`](super::LSTM), [`GRU`](super::GRU), [`RNN`](super::RNN),
@@ -297,7 +303,10 @@ impl<C: Cells> Layer for RecurrentLayer<C> {
             return Ok(None);
         };
         let time = Shape::from(inputs[0].dims()[..1].to_vec());
-        if mask.rank() == 0 || !Shape::from(mask.dims()[..1].to_vec()).agrees(&time) {
+        if mask.rank() == 0 {
+            return Ok(None); // it says nothing of single steps
+        }
+        if !Shape::from(mask.dims()[..1].to_vec()).agrees(&time) {
             return Err(Error::arg("mask", time, mask));
         }
         Ok(self.options.return_sequences.then(|| mask.clone()))
@@ -360,9 +369,10 @@ impl<K: Formula> RecurrentLayer<RecurrentCell<K>> {
         let cell: RecurrentCell<K> = from_config(class, &config)?;
         Ok(Arc::new(RecurrentLayer::with_options(cell, options)))
     }
+}
 
-    pub(super) fn map(mut self, f: impl FnOnce(RecurrentCell<K>) -> RecurrentCell<K>) -> Self {
-        self.cells = f(self.cells);
-        self
+impl<K: Formula> Configurable for RecurrentCell<K> {
+    fn args(&mut self) -> &mut Arguments {
+        &mut self.args
     }
 }

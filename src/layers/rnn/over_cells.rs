@@ -10,7 +10,7 @@ use super::cell::Cell;
 use super::layer::{Cells, Options, Placed, RecurrentLayer};
 use super::{GRUCell, LSTMCell, SimpleRNNCell};
 use crate::config::{Config, from_config};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::layer::{Layer, default_name};
 use crate::layers::inner::dtype;
 
@@ -302,9 +302,7 @@ impl<'de> Deserialize<'de> for CellTree {
                 }));
             }
             _ => {
-                let problem = format!(
-                    "unknown cell class `{class}`; known: SimpleRNNCell, LSTMCell, GRUCell, StackedRNNCells"
-                );
+                let problem = Error::unknown("cell class", class, super::CELLS);
                 return Err(D::Error::custom(problem));
             }
         };

@@ -42,6 +42,9 @@ pub struct TimeDistributed {
     /// Slices that a step saves, where steps are taken one after the other.
     #[serde(skip)]
     saved: OnceLock<[usize; 2]>,
+    /// Stands for the layer in a model that is applied to every step: the weights are the layer's own, and so are masks.
+    #[serde(skip)]
+    inlined: bool,
 }
 
 impl TimeDistributed {
@@ -50,7 +53,16 @@ impl TimeDistributed {
         TimeDistributed {
             layer: Inner(layer.into()),
             saved: OnceLock::new(),
+            inlined: false,
         }
+    }
+
+    /// What a layer becomes in a model that is applied to every step.
+    pub(crate) fn inlined(layer: &Arc<dyn Layer>) -> Arc<dyn Layer> {
+        Arc::new(TimeDistributed {
+            inlined: true,
+            ..TimeDistributed::new(LayerRef::from_arc(layer.clone()))
+        })
     }
 
     fn inner(&self) -> &dyn Layer {
@@ -77,7 +89,7 @@ impl TimeDistributed {
         }
         let counts = [own.saved.len(), own.saved_index.len()];
         debug_assert_eq!(*self.saved.get_or_init(|| counts), counts);
-        let step = [Shape::from(inputs[0].tail())];
+        let step = [Shape::from(inputs[0].tail())]; // one input, as output_shape has checked
         let y = self
             .inner()
             .output_shape(&step)
@@ -221,6 +233,16 @@ fn steps(shapes: &[Shape]) -> Vec<Shape> {
     shapes.iter().map(behind).collect()
 }
 
+fn tails(inputs: &[Dims]) -> Vec<Dims> {
+    inputs.iter().map(Dims::tail).collect()
+}
+
+/// A mask without the time axis.
+fn step_mask(mask: &Option<Shape>) -> Option<Shape> {
+    let dims = mask.as_ref()?.dims();
+    Some(Shape::from(dims.get(1..)?.to_vec()))
+}
+
 /// Step `t` of all samples.
 fn gather(t: usize, time: usize, batch: usize, from: &[Float], to: &mut [Float]) {
     let each = to.len() / batch.max(1);
@@ -247,20 +269,29 @@ impl Layer for TimeDistributed {
     }
 
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape> {
-        let [x] = inputs else {
-            let want = "one input";
-            return Err(Error::shape(want, format!("{} inputs", inputs.len())));
+        let [x, others @ ..] = inputs else {
+            return Err(Error::shape("an input", "none"));
         };
-        if x.rank() < 2 {
+        let least = if self.inlined { 1 } else { 2 };
+        if let Some(x) = inputs.iter().find(|x| x.rank() < least) {
             return Err(Error::shape("at least 3 axes (batch, time, ..)", x));
         }
-        let owned = |e: Error| e.owned_by(&self.layer.name());
+        let time = |x: &Shape| Shape::from(x.dims()[..1].to_vec());
+        if let Some(other) = others.iter().find(|o| !time(o).agrees(&time(x))) {
+            let want = format!("as many steps in every input as in {x}");
+            return Err(Error::shape(want, other));
+        }
+        let owned = |e: Error| match self.inlined {
+            true => e,
+            false => e.owned_by(&self.layer.name()),
+        };
         let step = steps(inputs);
         let y = self.inner().output_shape(&step).map_err(owned)?;
         let more = self.inner().more_outputs(&step).map_err(owned)?.len();
         let weights = self.inner().weights(&step).map_err(owned)?;
-        if more > 0 || weights.iter().any(|w| w.kind == Kind::Memory) {
-            let want = "a layer with one output and no memory from batch to batch";
+        let plain = more == 0 && weights.iter().all(|w| w.kind != Kind::Memory);
+        if !plain || inputs.len() > MOST || (self.coupled() && inputs.len() > 1) {
+            let want = "a layer with few inputs, one output and no memory from batch to batch";
             return Err(Error::arg("layer", want, self.inner().class_name()));
         }
         let mut dims = vec![x.dims()[0]];
@@ -280,17 +311,20 @@ impl Layer for TimeDistributed {
 
     fn weights(&self, inputs: &[Shape]) -> Result<Vec<Weight>> {
         let weights = self.inner().weights(&steps(inputs))?;
-        Ok(weights.into_iter().map(|w| w.group("layer")).collect())
+        Ok(match self.inlined {
+            true => weights,
+            false => weights.into_iter().map(|w| w.group("layer")).collect(),
+        })
     }
 
     fn buffers(&self, inputs: &[Dims]) -> Buffers {
-        self.spread(inputs, self.inner().buffers(&[inputs[0].tail()]))
+        self.spread(inputs, self.inner().buffers(&tails(inputs)))
     }
 
     fn inference_buffers(&self, inputs: &[Dims]) -> Buffers {
         match self.coupled() {
             true => self.buffers(inputs),
-            false => self.spread(inputs, self.inner().inference_buffers(&[inputs[0].tail()])),
+            false => self.spread(inputs, self.inner().inference_buffers(&tails(inputs))),
         }
     }
 
@@ -298,40 +332,31 @@ impl Layer for TimeDistributed {
         let inner = self.inner().contract();
         Contract {
             in_place: inner.in_place && !inner.batch_coupled,
-            mask: match inner.batch_coupled {
-                true => MaskRule::Compute,
-                false => MaskRule::Pass,
+            mask: match (self.inlined, inner.mask) {
+                _ if inner.batch_coupled => MaskRule::Compute,
+                (true, rule) => rule,
+                (false, _) => MaskRule::Pass,
             },
             ..inner
         }
     }
 
-    fn forward(&self, cx: Forward<'_>) {
+    fn forward(&self, mut cx: Forward<'_>) {
         if self.coupled() {
             return self.forward_by_step(cx);
         }
-        let (time, x) = (cx.y.shape[0], cx.x[0]);
-        let (shape, batch) = (&x.shape[1..], x.batch * time);
-        let mask = cx.masks[0].and_then(of_step);
+        let count = cx.x.len();
         self.inner().forward(Forward {
-            x: &[View {
-                data: x.data,
-                shape,
-                batch,
-            }],
+            x: &views(cx.x)[..count],
             w: cx.w,
             state: cx.state,
-            y: ViewMut {
-                data: cx.y.data,
-                shape: &cx.y.shape[1..],
-                batch,
-            },
+            y: step_mut(&mut cx.y),
             more: &mut [],
             saved: cx.saved,
             saved_index: cx.saved_index,
             scratch: cx.scratch,
             stats: cx.stats,
-            masks: &[mask],
+            masks: &masks(cx.masks)[..count],
             mode: cx.mode,
             trainable: cx.trainable,
             rng: cx.rng,
@@ -339,44 +364,28 @@ impl Layer for TimeDistributed {
         });
     }
 
-    fn backward(&self, cx: Backward<'_>) {
+    fn backward(&self, mut cx: Backward<'_>) {
         if self.coupled() {
             return self.backward_by_step(cx);
         }
-        let (x, y) = (cx.x[0], cx.y);
-        let (shape, batch) = (&x.shape[1..], x.batch * x.shape[0]);
-        let mask = cx.masks[0].and_then(of_step);
-        let dx = cx.dx[0].as_mut().map(|dx| ViewMut {
-            data: &mut *dx.data,
-            shape,
-            batch,
-        });
+        let count = cx.x.len();
+        let mut dxs = cx.dx.iter_mut();
+        let mut dx: [Option<ViewMut>; MOST] =
+            std::array::from_fn(|_| dxs.next().and_then(|dx| dx.as_mut().map(step_mut)));
         self.inner().backward(Backward {
-            x: &[View {
-                data: x.data,
-                shape,
-                batch,
-            }],
+            x: &views(cx.x)[..count],
             w: cx.w,
             state: cx.state,
-            y: View {
-                data: y.data,
-                shape: &y.shape[1..],
-                batch,
-            },
-            dy: ViewMut {
-                data: cx.dy.data,
-                shape: &y.shape[1..],
-                batch,
-            },
+            y: step(cx.y),
+            dy: step_mut(&mut cx.dy),
             dmore: &mut [],
-            dx: &mut [dx],
+            dx: &mut dx[..count],
             dw: cx.dw,
             accum: cx.accum,
             saved: cx.saved,
             saved_index: cx.saved_index,
             scratch: cx.scratch,
-            masks: &[mask],
+            masks: &masks(cx.masks)[..count],
             trainable: cx.trainable,
             rng: cx.rng,
             par: cx.par,
@@ -393,15 +402,30 @@ impl Layer for TimeDistributed {
         }
     }
 
-    /// Asked only where steps are taken one after the other.
-    fn mask_shape(&self, _inputs: &[Shape], masks: &[Option<Shape>]) -> Result<Option<Shape>> {
-        match masks.first() {
-            Some(Some(mask)) => {
-                let want = "none around a layer that couples the samples of a batch";
-                Err(Error::arg("mask", want, mask))
-            }
-            _ => Ok(None),
+    fn mask_shape(&self, inputs: &[Shape], masks: &[Option<Shape>]) -> Result<Option<Shape>> {
+        if self.coupled() {
+            return match masks.first() {
+                Some(Some(mask)) => {
+                    let want = "none around a layer that couples the samples of a batch";
+                    Err(Error::arg("mask", want, mask))
+                }
+                _ => Ok(None),
+            };
         }
+        // Of a layer in a model that is applied to every step.
+        let inner: Vec<Option<Shape>> = masks.iter().map(step_mask).collect();
+        let Some(mask) = self.inner().mask_shape(&steps(inputs), &inner)? else {
+            return Ok(None);
+        };
+        let mut dims = vec![inputs[0].dims()[0]];
+        dims.extend(mask.dims());
+        Ok(Some(dims.into()))
+    }
+
+    fn compute_mask(&self, x: &[View<'_>], given: &[Option<Mask<'_>>], out: &mut [bool]) {
+        let count = x.len();
+        self.inner()
+            .compute_mask(&views(x)[..count], &masks(given)[..count], out);
     }
 
     fn frozen(&self) -> bool {
@@ -409,11 +433,42 @@ impl Layer for TimeDistributed {
     }
 }
 
-/// The mask of the samples of all steps.
-fn of_step(mask: Mask<'_>) -> Option<Mask<'_>> {
-    Some(Mask {
-        data: mask.data,
-        shape: mask.shape.get(1..)?,
+/// Most inputs.
+const MOST: usize = 32;
+
+/// The samples of all steps.
+fn step(view: View<'_>) -> View<'_> {
+    match view.shape.split_first() {
+        Some((time, shape)) => View {
+            data: view.data,
+            shape,
+            batch: view.batch * time,
+        },
+        None => view,
+    }
+}
+
+/// The same for writing.
+fn step_mut<'v>(view: &'v mut ViewMut<'_>) -> ViewMut<'v> {
+    ViewMut {
+        data: view.data,
+        shape: &view.shape[1..],
+        batch: view.batch * view.shape[0],
+    }
+}
+
+fn views<'a>(x: &[View<'a>]) -> [View<'a>; MOST] {
+    std::array::from_fn(|i| step(*x.get(i).unwrap_or(&x[0])))
+}
+
+/// The masks of the samples of all steps.
+fn masks<'a>(masks: &[Option<Mask<'a>>]) -> [Option<Mask<'a>>; MOST] {
+    std::array::from_fn(|i| {
+        let mask = masks.get(i).copied().flatten()?;
+        Some(Mask {
+            data: mask.data,
+            shape: mask.shape.get(1..)?,
+        })
     })
 }
 

@@ -122,10 +122,6 @@ impl Archive {
         self.members.keys().map(String::as_str)
     }
 
-    pub(crate) fn has(&self, name: &str) -> bool {
-        self.members.contains_key(name)
-    }
-
     /// The member of exactly this name, and a name for errors about it.
     fn member(&self, name: &str, limit: u64) -> Result<(&Member, String)> {
         let member = self.members.get(name);

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use crate::error::Result;
-use crate::saving::number::{Number, numel};
+use crate::saving::number::numel;
 
 use super::format::{Element, Message, UNDEFINED, Walk, message};
 
@@ -14,7 +14,8 @@ const MAX_TEXT: usize = 64 << 20;
 pub(super) enum Attribute {
     /// Strings; whether it is one string, not a list of them.
     Text(Vec<String>, bool),
-    Numbers(Vec<f64>),
+    /// So many numbers: nothing that is read needs their values.
+    Numbers(usize),
 }
 
 /// The attribute of this name, if the object has one.
@@ -99,7 +100,7 @@ fn parse(walk: &Walk, body: &[u8], wanted: &str) -> Result<Option<Attribute>> {
         Err(_) => Err(bad("the text is not UTF-8")),
     };
     Ok(Some(match walk.datatype(datatype)? {
-        Element::Number(number) => Attribute::Numbers(numbers(number, values(number.size)?)),
+        Element::Number(_) => Attribute::Numbers(count),
         Element::Text { size, padding } => {
             let strings = values(size)?
                 .chunks_exact(size)
@@ -118,11 +119,6 @@ fn parse(walk: &Walk, body: &[u8], wanted: &str) -> Result<Option<Attribute>> {
         Element::Opaque { .. } => return Err(bad("it holds bytes without a meaning")),
         Element::Other(what) => return Err(bad(&format!("it holds {what}"))),
     }))
-}
-
-fn numbers(number: Number, bytes: &[u8]) -> Vec<f64> {
-    let values = bytes.chunks_exact(number.size);
-    values.map(|b| number.to_f64(b)).collect()
 }
 
 /// A string of fixed size without what fills it up: text ends at the first zero, or before the last spaces.

@@ -10,6 +10,12 @@ const CHILDREN: usize = 32;
 /// Fill of a collection of strings before the next is begun.
 const COLLECTION: usize = 1 << 16;
 
+/// Little-endian IEEE floats of 4 bytes. Sign bit, size, offset, precision; exponent and fraction, where each begins and its bits; the
+/// exponent's bias.
+pub(super) const FLOAT_TYPE: [u8; 20] = [
+    0x11, 0x20, 31, 0, 4, 0, 0, 0, 0, 0, 32, 0, 23, 8, 0, 23, 127, 0, 0, 0,
+];
+
 /// Where the file goes, and how far it has come; only counts if there is no writer.
 pub(super) struct Out<'w, W: ?Sized> {
     w: Option<&'w mut W>,
@@ -46,18 +52,6 @@ impl<'w, W: Write + ?Sized> Out<'w, W> {
 pub(super) fn integer_type(size: u8, signed: bool) -> Vec<u8> {
     let sign = if signed { 8 } else { 0 };
     vec![0x10, sign, 0, 0, size, 0, 0, 0, 0, 0, 8 * size, 0]
-}
-
-pub(super) fn float_type(size: u8) -> Vec<u8> {
-    // Sign bit, size and, after the offset and the precision, exponent and fraction: where each begins, and its bits; the bias.
-    match size {
-        4 => vec![
-            0x11, 0x20, 31, 0, 4, 0, 0, 0, 0, 0, 32, 0, 23, 8, 0, 23, 127, 0, 0, 0,
-        ],
-        _ => vec![
-            0x11, 0x20, 63, 0, 8, 0, 0, 0, 0, 0, 64, 0, 52, 11, 0, 52, 0xff, 3, 0, 0,
-        ],
-    }
 }
 
 pub(super) fn dataspace(shape: &[u64]) -> Vec<u8> {

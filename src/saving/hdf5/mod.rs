@@ -28,7 +28,6 @@ use attributes::Attribute;
 use data::Dataset;
 use format::{Element, Message, UNDEFINED, Walk};
 
-#[allow(unused_imports)]
 pub(crate) use write::H5Writer;
 
 /// Deepest nesting of groups.
@@ -270,7 +269,7 @@ impl H5File {
                 None => Ok(None),
                 Some(Attribute::Text(text, _)) => Ok(Some(text)),
                 // An empty list of Python has no type: it comes as an empty list of numbers.
-                Some(Attribute::Numbers(numbers)) if numbers.is_empty() => Ok(Some(Vec::new())),
+                Some(Attribute::Numbers(0)) => Ok(Some(Vec::new())),
                 Some(_) => Err(self.error(path, format!("attribute `{name}`: expected strings"))),
             }
         };
@@ -285,15 +284,6 @@ impl H5File {
             }
         }
         Err(self.error(path, format!("attribute `{name}` has too many parts")))
-    }
-
-    /// An attribute that is a number or a list of numbers, if there is one.
-    pub(crate) fn attr_numbers(&self, path: &str, name: &str) -> Result<Option<Vec<f64>>> {
-        match self.attribute(path, name)? {
-            None => Ok(None),
-            Some(Attribute::Numbers(numbers)) => Ok(Some(numbers)),
-            Some(_) => Err(self.error(path, format!("attribute `{name}`: expected numbers"))),
-        }
     }
 }
 

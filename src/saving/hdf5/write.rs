@@ -12,7 +12,7 @@ use crate::float::Float;
 use crate::saving::number::{numel, write_f32};
 
 use super::MAX_DEPTH;
-use super::blocks::{Out, dataspace, float_type, heap, integer_type, superblock, symbol_tables};
+use super::blocks::{FLOAT_TYPE, Out, dataspace, heap, integer_type, superblock, symbol_tables};
 use super::format::{UNDEFINED, message};
 
 /// Most bytes that Keras puts into one list of strings before it cuts it up.
@@ -45,15 +45,12 @@ impl Default for Content<'_> {
 enum Values<'a> {
     F32(Cow<'a, [Float]>),
     I64(Vec<i64>),
-    U32(Vec<u32>),
 }
 
 /// The value of an attribute.
 enum Value {
     Text(String),
     List(Vec<String>),
-    Ints(Vec<i64>),
-    Floats(Vec<f64>),
 }
 
 impl<'a> H5Writer<'a> {
@@ -88,16 +85,6 @@ impl<'a> H5Writer<'a> {
         values: &[i64],
     ) -> Result<()> {
         self.add(path, shape, Values::I64(values.to_vec()))
-    }
-
-    /// A dataset of uint32.
-    pub(crate) fn dataset_u32(
-        &mut self,
-        path: &str,
-        shape: &[usize],
-        values: &[u32],
-    ) -> Result<()> {
-        self.add(path, shape, Values::U32(values.to_vec()))
     }
 
     fn add(&mut self, path: &str, shape: &[usize], values: Values<'a>) -> Result<()> {
@@ -184,17 +171,8 @@ impl<'a> H5Writer<'a> {
         Ok(())
     }
 
-    /// A list of int64.
-    pub(crate) fn attr_ints(&mut self, path: &str, name: &str, values: &[i64]) -> Result<()> {
-        self.attribute(path, name, Value::Ints(values.to_vec()))
-    }
-
-    /// A list of float64.
-    pub(crate) fn attr_floats(&mut self, path: &str, name: &str, values: &[f64]) -> Result<()> {
-        self.attribute(path, name, Value::Floats(values.to_vec()))
-    }
-
     /// The whole file in memory.
+    #[cfg(test)]
     pub(crate) fn finish(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         self.write_to(&mut bytes).expect("memory takes everything");
@@ -289,7 +267,6 @@ impl Values<'_> {
         match self {
             Values::F32(v) => v.len(),
             Values::I64(v) => v.len(),
-            Values::U32(v) => v.len(),
         }
     }
 
@@ -300,9 +277,8 @@ impl Values<'_> {
 
     fn datatype(&self) -> Vec<u8> {
         match self {
-            Values::F32(_) => float_type(4),
+            Values::F32(_) => FLOAT_TYPE.to_vec(),
             Values::I64(_) => integer_type(8, true),
-            Values::U32(_) => integer_type(4, false),
         }
     }
 
@@ -310,9 +286,6 @@ impl Values<'_> {
         match self {
             Values::F32(values) => write_f32(w, values),
             Values::I64(values) => values
-                .iter()
-                .try_for_each(|v| w.write_all(&v.to_le_bytes())),
-            Values::U32(values) => values
                 .iter()
                 .try_for_each(|v| w.write_all(&v.to_le_bytes())),
         }
@@ -325,8 +298,6 @@ impl Value {
         match self {
             Value::Text(_) => 16,
             Value::List(list) => list.len() * list_width(list),
-            Value::Ints(values) => values.len() * 8,
-            Value::Floats(values) => values.len() * 8,
         }
     }
 
@@ -349,14 +320,6 @@ impl Value {
                     place[..text.len()].copy_from_slice(text.as_bytes());
                 }
                 (datatype, &[list.len() as u64], data)
-            }
-            Value::Ints(values) => {
-                let data = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-                (integer_type(8, true), &[values.len() as u64], data)
-            }
-            Value::Floats(values) => {
-                let data = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-                (float_type(8), &[values.len() as u64], data)
             }
         };
         let name = [name.as_bytes(), &[0]].concat();
