@@ -26,10 +26,10 @@ pub use crate::layers::{
     RandomGrayscale, RandomHue, RandomInvert, RandomPerspective, RandomPosterization,
     RandomRotation, RandomSaturation, RandomSharpness, RandomShear, RandomTranslation, RandomZoom,
     ReLU, RenormClipping, RepeatVector, Rescaling, Reshape, Resizing, ReversibleEmbedding,
-    SeparableConv1D, SeparableConv2D, SimpleRNN, SimpleRNNCell, Softmax, Solarization,
-    SpatialDropout1D, SpatialDropout2D, SpatialDropout3D, SpectralNormalization, StackedRNNCells,
-    StringLookup, Subtract, TextVectorization, TimeDistributed, UnitNormalization, UpSampling1D,
-    UpSampling2D, UpSampling3D, ZeroPadding1D, ZeroPadding2D, ZeroPadding3D,
+    STFTSpectrogram, SeparableConv1D, SeparableConv2D, SimpleRNN, SimpleRNNCell, Softmax,
+    Solarization, SpatialDropout1D, SpatialDropout2D, SpatialDropout3D, SpectralNormalization,
+    StackedRNNCells, StringLookup, Subtract, TextVectorization, TimeDistributed, UnitNormalization,
+    UpSampling1D, UpSampling2D, UpSampling3D, ZeroPadding1D, ZeroPadding2D, ZeroPadding3D,
 };
 pub use crate::losses::{
     BinaryCrossentropy, BinaryFocalCrossentropy, CTC, CategoricalCrossentropy,
