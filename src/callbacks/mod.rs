@@ -107,7 +107,7 @@ pub struct TrainContext<'a> {
     pub model: &'a mut Model,
     /// Epochs that were asked for.
     pub epochs: usize,
-    /// Batches an epoch.
+    /// Batches an epoch; 0 during the first epoch with a dataset that does not know.
     pub steps: usize,
     /// Whether anything is printed.
     pub verbose: bool,

@@ -1,6 +1,7 @@
 //! The engine: [`Graph`] (what is computed) -> [`Plan`](plan::Plan) (order and memory) -> [`Workspace`](workspace::Workspace)
 //! (the only memory that a step changes) -> [`run`] (two loops). It knows the trait [`Layer`], never a concrete layer.
 
+pub mod lookups;
 mod outputs;
 pub mod plan;
 pub mod run;

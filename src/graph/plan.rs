@@ -57,6 +57,8 @@ pub struct Step {
     pub stats: Range<usize>,
     /// Whether its weights are trained.
     pub trainable: bool,
+    /// Whether its table is trained by the rows that it looked up.
+    pub looks_up: bool,
     /// Whether it remembers something from batch to batch, trained or not.
     pub remembers: bool,
     /// Whether backward runs it at all.
@@ -238,6 +240,7 @@ impl Plan {
                 merged: false,
                 stats,
                 trainable: entry.trainable,
+                looks_up: contract.looks_up && entry.trainable,
                 remembers: !entry.memory.is_empty(),
                 backward: false,
                 dx: vec![Dest::None; node.inputs.len()],

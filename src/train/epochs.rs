@@ -1,27 +1,27 @@
 //! The epochs of `fit`: shuffled batches, callbacks, validation.
 
+use super::feed::Feed;
 use super::fit::Options;
-use super::samples::{Gather, Samples};
 use super::step::{Batch, Step, Trainer};
 use crate::callbacks::progress::Progress;
 use crate::callbacks::{Callback, History, Logs, TrainContext};
+use crate::data::Pass;
 use crate::error::{Error, Result};
 use crate::kernels::parallel::Par;
 use crate::models::Model;
-use crate::random::Rng;
 
 impl Model {
     pub(super) fn run_epochs(
         &mut self,
         trainer: &mut Trainer,
-        train: &Samples<'_>,
-        validation: Option<&Samples<'_>>,
+        train: &mut dyn Feed,
+        mut validation: Option<&mut dyn Feed>,
         options: &Options,
         callbacks: &mut [Box<dyn Callback + '_>],
         par: Par,
     ) -> Result<History> {
         let mut history = History::default();
-        let steps = train.len().div_ceil(options.batch_size);
+        let steps = train.steps().unwrap_or(0);
         let verbose = options.verbose.into();
         let mut cx = TrainContext {
             model: self,
@@ -35,13 +35,11 @@ impl Model {
             .try_for_each(|c| c.on_train_begin(&mut cx));
         if result.is_ok() {
             let mut epochs = Epochs {
-                gather: Gather::new(train, options.batch_size),
-                validate: validation.map(|v| Gather::new(v, options.batch_size)),
-                order: (0..train.len() as u32).collect(),
                 progress: Progress::new(options.verbose, steps),
                 logs: Logs::default(),
             };
             for epoch in options.initial_epoch..options.epochs {
+                let validation = validation.as_mut().map(|v| &mut **v as &mut dyn Feed);
                 result = epochs.run(
                     epoch, trainer, train, validation, options, callbacks, &mut cx, par,
                 );
@@ -67,9 +65,6 @@ impl Model {
 
 /// What is kept from epoch to epoch.
 struct Epochs {
-    gather: Gather,
-    validate: Option<Gather>,
-    order: Vec<u32>,
     progress: Progress,
     logs: Logs,
 }
@@ -79,8 +74,8 @@ impl Epochs {
         &mut self,
         epoch: usize,
         trainer: &mut Trainer,
-        train: &Samples<'_>,
-        validation: Option<&Samples<'_>>,
+        train: &mut dyn Feed,
+        validation: Option<&mut dyn Feed>,
         options: &Options,
         callbacks: &mut [Box<dyn Callback + '_>],
         cx: &mut TrainContext<'_>,
@@ -90,22 +85,17 @@ impl Epochs {
         callbacks
             .iter_mut()
             .try_for_each(|c| c.on_epoch_begin(epoch, cx))?;
-        if options.shuffle {
-            self.order.iter_mut().zip(0..).for_each(|(o, i)| *o = i);
-            Rng::new(
-                cx.model
-                    .seed
-                    .wrapping_add(epoch as u64)
-                    .wrapping_mul(0x9e37_79b9_7f4a_7c15),
-            )
-            .shuffle(&mut self.order);
-        }
+        train.begin(Pass {
+            number: epoch,
+            seed: cx.model.seed,
+            shuffle: options.shuffle,
+        })?;
         trainer.reset();
         let wanted = callbacks.iter().any(|c| c.wants_batches());
-        for (b, indices) in self.order.chunks(options.batch_size).enumerate() {
-            self.gather.with(train, indices, |batch| {
-                train_batch(trainer, batch, cx.model, epoch, b, options.stop_on_nan, par)
-            })?;
+        let mut b = 0;
+        while train.next(trainer, &mut |trainer, batch| {
+            train_batch(trainer, batch, cx.model, epoch, b, options.stop_on_nan, par).map(drop)
+        })? {
             if wanted || self.progress.due() {
                 collect(trainer, "", &mut self.logs);
                 for callback in callbacks.iter_mut().filter(|c| c.wants_batches()) {
@@ -115,15 +105,21 @@ impl Epochs {
                     self.progress.update(b + 1, &self.logs);
                 }
             }
+            b += 1;
             if cx.stop {
                 break;
             }
         }
+        // A dataset may not know its length before its end.
+        (cx.steps, self.progress.steps) = match train.steps() {
+            Some(steps) => (steps, steps),
+            None => (b, b),
+        };
         self.logs.clear();
         collect(trainer, "", &mut self.logs);
-        if let (Some(data), Some(gather)) = (validation, &mut self.validate) {
+        if let Some(validation) = validation {
             trainer.reset();
-            test_all(trainer, data, gather, options.batch_size, cx.model, par)?;
+            test_all(trainer, validation, cx.model, par)?;
             collect(trainer, "val_", &mut self.logs);
         }
         callbacks
@@ -172,37 +168,22 @@ pub(crate) fn train_batch(
     Ok(loss)
 }
 
-/// Measures all samples in order.
+/// Measures all samples in order; the number of batches.
 pub(crate) fn test_all(
     trainer: &mut Trainer,
-    data: &Samples<'_>,
-    gather: &mut Gather,
-    batch_size: usize,
+    feed: &mut dyn Feed,
     model: &Model,
     par: Par,
-) -> Result<()> {
+) -> Result<usize> {
     trainer.begin_tests(&model.weights);
-    let mut indices = [0u32; 256];
-    let mut start = 0;
-    while start < data.len() {
-        let end = (start + batch_size).min(data.len());
-        if end - start <= indices.len() {
-            indices
-                .iter_mut()
-                .zip(start as u32..end as u32)
-                .for_each(|(slot, i)| *slot = i);
-            gather.with(data, &indices[..end - start], |batch| {
-                trainer.test(batch, &model.weights, par)
-            })?;
-        } else {
-            let indices: Vec<u32> = (start as u32..end as u32).collect();
-            gather.with(data, &indices, |batch| {
-                trainer.test(batch, &model.weights, par)
-            })?;
-        }
-        start = end;
+    feed.begin(Pass::IN_ORDER)?;
+    let mut steps = 0;
+    while feed.next(trainer, &mut |trainer, batch| {
+        trainer.test(batch, &model.weights, par).map(drop)
+    })? {
+        steps += 1;
     }
-    Ok(())
+    Ok(steps)
 }
 
 pub(crate) fn collect(trainer: &Trainer, prefix: &str, logs: &mut Logs) {

@@ -1,6 +1,7 @@
 //! `evaluate`, and single steps: `train_on_batch`, `test_on_batch`.
 
 use super::epochs::{collect, test_all, train_batch};
+use super::feed::{ArrayFeed, Feed};
 use super::samples::{Gather, Samples, check_weights};
 use super::step::Trainer;
 use crate::callbacks::progress::Progress;
@@ -13,16 +14,16 @@ use crate::tensor::{IntoArrays, Tensor};
 
 /// How to measure; see [`Model::evaluate_with`].
 pub struct Evaluate<'a> {
-    batch_size: usize,
-    sample_weight: Option<Result<crate::tensor::Arrays<'a>>>,
-    verbose: Verbose,
+    pub(super) batch_size: Option<usize>,
+    pub(super) sample_weight: Option<Result<crate::tensor::Arrays<'a>>>,
+    pub(super) verbose: Verbose,
 }
 
 impl Default for Evaluate<'_> {
     /// Batches of 32, no weights, silent.
     fn default() -> Self {
         Evaluate {
-            batch_size: 32,
+            batch_size: None,
             sample_weight: None,
             verbose: Verbose::Silent,
         }
@@ -32,7 +33,7 @@ impl Default for Evaluate<'_> {
 impl<'a> Evaluate<'a> {
     /// Samples a step; the result does not depend on it beyond rounding.
     pub fn batch_size(mut self, size: usize) -> Self {
-        self.batch_size = size;
+        self.batch_size = Some(size);
         self
     }
 
@@ -80,7 +81,8 @@ impl Model {
     ) -> Result<Logs> {
         let compiled = self.compiled("evaluate")?;
         self.require_built("evaluate")?;
-        if options.batch_size == 0 {
+        let batch_size = options.batch_size.unwrap_or(32);
+        if batch_size == 0 {
             return Err(Error::arg("batch_size", "a positive number", 0).owned_by("evaluate"));
         }
         let data = Samples::new(
@@ -95,30 +97,31 @@ impl Model {
         let mut trainer = Trainer::new(self, compiled, &Samples::dims(&data.y))?;
         trainer.check_targets(data.y.tensors())?;
         check_weights(&trainer, &data, self.graph.outputs.len())?;
-        let batch_size = options.batch_size.min(data.len());
+        let batch_size = batch_size.min(data.len());
         self.check_stateful("evaluate", batch_size, data.len())?;
-        let mut gather = Gather::new(&data, options.batch_size);
-        let mut progress = Progress::new(options.verbose, data.len().div_ceil(options.batch_size));
+        let work = trainer.work(&Samples::dims(&data.x), batch_size)?;
+        let mut feed = ArrayFeed::new(&data, batch_size);
+        self.measure(&mut trainer, &mut feed, work, options.verbose)
+    }
+
+    /// Measures what was checked; `work` is that of a step.
+    pub(super) fn measure(
+        &self,
+        trainer: &mut Trainer,
+        feed: &mut dyn Feed,
+        work: usize,
+        verbose: Verbose,
+    ) -> Result<Logs> {
+        let mut progress = Progress::new(verbose, feed.steps().unwrap_or(0));
         progress.begin(0, 0);
-        let worth = trainer.work(&Samples::dims(&data.x), options.batch_size.min(data.len()))?
-            >= super::fit::WORTH_THREADS;
-        let mut run = |par| {
-            test_all(
-                &mut trainer,
-                &data,
-                &mut gather,
-                options.batch_size,
-                self,
-                par,
-            )
-        };
-        if worth {
+        let mut run = |par| test_all(trainer, feed, self, par);
+        progress.steps = if work >= super::fit::WORTH_THREADS {
             with_threads(self.threads, run)?
         } else {
             run(Par::Serial)?
-        }
+        };
         let mut logs = Logs::default();
-        collect(&trainer, "", &mut logs);
+        collect(trainer, "", &mut logs);
         progress.end(0, 0, &logs);
         Ok(logs)
     }

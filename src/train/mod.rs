@@ -2,13 +2,16 @@
 
 mod class_weight;
 pub mod compile;
+mod dataset;
 mod epochs;
 pub mod evaluate;
+mod feed;
 pub mod fit;
 mod measure;
 mod optimizer_state;
 mod output;
 pub mod predict;
+mod repeats;
 mod samples;
 pub mod saved;
 pub mod step;
