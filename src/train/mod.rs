@@ -11,6 +11,7 @@ mod measure;
 mod optimizer_state;
 mod output;
 pub mod predict;
+mod repeats;
 mod samples;
 pub mod saved;
 pub mod step;

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::repeats::Repeats;
 use super::update::{member_of, members};
 use crate::error::{Error, Result};
 use crate::float::Float;
@@ -27,6 +28,8 @@ pub struct OptimizerState {
     pub(super) average: Option<Buffer>,
     /// Sum of gradients on the way to the next update, in the layout of the weights.
     pub(super) accumulated: Option<Buffer>,
+    /// Scratch of an update.
+    pub(super) repeats: Repeats,
     /// The adaptive scale of the loss.
     pub(super) dynamic: Option<DynamicScale>,
 }
@@ -103,6 +106,7 @@ impl OptimizerState {
             slots: Slots::default(),
             average: None,
             accumulated: None,
+            repeats: Repeats::default(),
             dynamic,
         }
     }

@@ -302,6 +302,7 @@ impl Trainer {
             loss += self.measure(i, &pass, &mut ws, &batch, Some(scale));
         }
         let mut dw = std::mem::take(&mut self.dw);
+        ws.lookups.keep = self.update.keeps_lookups();
         pass.backward(&mut ws, &mut dw);
         self.update
             .add_penalty_grads(&graph, weights, &mut dw, scale);
@@ -311,6 +312,7 @@ impl Trainer {
             &mut compiled.state,
             weights,
             &mut dw,
+            &mut ws.lookups,
             par,
         );
         Pass::update_state(&graph, &plan, &ws, &mut weights.state);
