@@ -1,5 +1,6 @@
 //! The library as its users see it.
 
+mod architectures;
 mod dataset;
 mod determinism;
 mod errors;
