@@ -1,4 +1,4 @@
-//! The files of two classic collections of pictures: IDX (MNIST and its kin) and the binary form of CIFAR. Not compressed.
+//! The files of two classic collections of pictures: IDX (MNIST and its kin) and the binary form of CIFAR.
 
 use std::path::Path;
 
@@ -9,7 +9,8 @@ use crate::float::Float;
 use crate::saving::number::{Kind, Number, numel};
 use crate::saving::source::Source;
 
-/// Reads the array of an IDX file (`train-images-idx3-ubyte`, `train-labels-idx1-ubyte`).
+/// Reads the array of an IDX file (`train-images-idx3-ubyte`, `train-labels-idx1-ubyte`), as it is or, with the feature `keras`,
+/// compressed by gzip, as MNIST's come (at most 1 GB then).
 ///
 /// ```
 /// use oxhorn::data::idx;
@@ -24,7 +25,32 @@ use crate::saving::source::Source;
 /// # Errors
 /// [`Error::Io`] where the file cannot be read; [`Error::Data`] where it is none of these, or not as long as it says.
 pub fn read(path: impl AsRef<Path>) -> Result<ArrayD<Float>> {
-    parse(&Source::open(path.as_ref())?)
+    let source = Source::open(path.as_ref())?;
+    match &source.take(0, source.len().min(2))?[..] {
+        [0x1f, 0x8b] => parse(&inflated(&source)?),
+        _ => parse(&source),
+    }
+}
+
+/// What a gzip file holds.
+#[cfg(feature = "keras")]
+fn inflated(source: &Source) -> Result<Source> {
+    use std::io::Read;
+    const LIMIT: u64 = 1 << 30;
+    let mut bytes = Vec::new();
+    let count = flate2::read::MultiGzDecoder::new(source.reader())
+        .take(LIMIT)
+        .read_to_end(&mut bytes)
+        .map_err(|e| source.error(e.to_string()))?;
+    if count as u64 == LIMIT {
+        return Err(source.error("more than 1 GB: decompress it first"));
+    }
+    Ok(Source::memory(bytes, source.name()))
+}
+
+#[cfg(not(feature = "keras"))]
+fn inflated(source: &Source) -> Result<Source> {
+    Err(source.error("compressed: decompress it first, or use the feature `keras`"))
 }
 
 fn parse(source: &Source) -> Result<ArrayD<Float>> {
@@ -164,6 +190,25 @@ mod tests {
         }
         let deep = [&[0, 0, 8, 255][..], &[0; 4 * 255]].concat();
         assert_eq!(read(&deep).unwrap().len(), 0);
+    }
+
+    #[test]
+    #[cfg(feature = "keras")]
+    fn compressed_files() {
+        use std::io::Write;
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        encoder.write_all(&[0, 0, 8, 1, 0, 0, 0, 2, 5, 6]).unwrap();
+        let mut bytes = encoder.finish().unwrap();
+        let read = |bytes: &[u8]| {
+            let source = Source::memory(bytes.to_vec(), "idx");
+            inflated(&source).and_then(|source| parse(&source))
+        };
+        assert_eq!(
+            read(&bytes).unwrap().into_raw_vec_and_offset().0,
+            [5.0, 6.0]
+        );
+        bytes.pop();
+        assert!(matches!(read(&bytes), Err(Error::Data { .. })));
     }
 
     #[test]
