@@ -1,10 +1,13 @@
-//! The epochs of `fit`: shuffled batches, callbacks, validation.
+//! The epochs of `fit`: shuffled batches, callbacks, validation, backups.
 
+use std::ops::Range;
+
+use super::backup;
 use super::fit::Options;
 use super::samples::{Gather, Samples};
 use super::step::{Batch, Step, Trainer};
-use crate::callbacks::progress::Progress;
-use crate::callbacks::{Callback, History, Logs, TrainContext};
+use crate::callbacks::progress::{Progress, warn};
+use crate::callbacks::{BatchLogs, Callback, History, Logs, TrainContext, direction};
 use crate::error::{Error, Result};
 use crate::kernels::parallel::Par;
 use crate::models::Model;
@@ -21,47 +24,107 @@ impl Model {
         par: Par,
     ) -> Result<History> {
         let mut history = History::default();
-        let steps = train.len().div_ceil(options.batch_size);
-        let verbose = options.verbose.into();
+        let share = Share::new(train.len(), options);
+        if options.steps_per_epoch.is_some_and(|s| s > share.batches) {
+            let line = "the data have fewer batches than `steps_per_epoch`: epochs are shorter";
+            warn(options.verbose, line);
+        }
+        let metrics = trainer.metrics();
         let mut cx = TrainContext {
-            model: self,
             epochs: options.epochs,
-            steps,
-            verbose,
-            stop: false,
+            validates: validation.is_some(),
+            directions: metrics
+                .map(|(name, class)| (name.to_string(), direction(class)))
+                .collect(),
+            ..TrainContext::new(self, share.steps, options.verbose.into())
+        };
+        let mut place = Place {
+            epoch: options.initial_epoch,
+            batch: None,
         };
         let mut result = callbacks
             .iter_mut()
             .try_for_each(|c| c.on_train_begin(&mut cx));
+        if result.is_ok()
+            && let Some(files) = cx.backup.take()
+        {
+            result = match backup::read(&files, trainer, callbacks, &mut cx) {
+                Ok(found) => {
+                    place = found.unwrap_or(place);
+                    Ok(())
+                }
+                Err(e) => Err(e),
+            };
+        }
         if result.is_ok() {
             let mut epochs = Epochs {
                 gather: Gather::new(train, options.batch_size),
-                validate: validation.map(|v| Gather::new(v, options.batch_size)),
+                validate: validation.map(|v| Gather::new(v, options.validation_batch_size)),
                 order: (0..train.len() as u32).collect(),
-                progress: Progress::new(options.verbose, steps),
+                progress: Progress::new(options.verbose, share.steps),
                 logs: Logs::default(),
+                share,
             };
-            for epoch in options.initial_epoch..options.epochs {
+            while place.epoch < options.epochs && !(cx.stop && place.batch.is_none()) {
                 result = epochs.run(
-                    epoch, trainer, train, validation, options, callbacks, &mut cx, par,
+                    place, trainer, train, validation, options, callbacks, &mut cx, par,
                 );
                 if result.is_err() {
                     break;
                 }
-                history.push(epoch, &epochs.logs);
-                if cx.stop {
+                history.push(place.epoch, &epochs.logs);
+                place = Place {
+                    epoch: place.epoch + 1,
+                    batch: None,
+                };
+                result = backup::serve(place, trainer, callbacks, &mut cx);
+                if result.is_err() {
                     break;
                 }
             }
         }
-        if let Some(compiled) = &cx.model.compiled {
+        if let Some(compiled) = &mut cx.model.compiled {
             trainer.finalize(compiled, &mut cx.model.weights);
         }
+        cx.failed = result.is_err();
         for callback in callbacks.iter_mut() {
             let ended = callback.on_train_end(&mut cx);
             result = result.and(ended);
         }
         result.map(|()| history)
+    }
+}
+
+/// Where a training goes on: before an epoch, or within one, before a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub epoch: usize,
+    pub batch: Option<usize>,
+}
+
+/// Which batches of the data an epoch has. With `steps_per_epoch`, an epoch begins where the one before ended; when the data end, so
+/// does the epoch, and the next one begins a new pass over them, as in Keras.
+#[derive(Clone, Copy, Debug)]
+struct Share {
+    /// Batches of the data.
+    batches: usize,
+    /// Batches of an epoch.
+    steps: usize,
+}
+
+impl Share {
+    fn new(samples: usize, options: &Options) -> Self {
+        let batches = samples.div_ceil(options.batch_size);
+        let steps = options.steps_per_epoch.unwrap_or(batches).min(batches);
+        Share { batches, steps }
+    }
+
+    /// The pass over the data that an epoch belongs to, and its batches of it.
+    fn of(self, epoch: usize) -> (usize, Range<usize>) {
+        let epochs = self.batches.div_ceil(self.steps);
+        let first = epoch % epochs * self.steps;
+        let end = (first + self.steps).min(self.batches);
+        (epoch / epochs, first..end)
     }
 }
 
@@ -72,12 +135,13 @@ struct Epochs {
     order: Vec<u32>,
     progress: Progress,
     logs: Logs,
+    share: Share,
 }
 
 impl Epochs {
     fn run(
         &mut self,
-        epoch: usize,
+        place: Place,
         trainer: &mut Trainer,
         train: &Samples<'_>,
         validation: Option<&Samples<'_>>,
@@ -86,45 +150,60 @@ impl Epochs {
         cx: &mut TrainContext<'_>,
         par: Par,
     ) -> Result<()> {
+        let epoch = place.epoch;
         self.progress.begin(epoch, options.epochs);
-        callbacks
-            .iter_mut()
-            .try_for_each(|c| c.on_epoch_begin(epoch, cx))?;
+        if place.batch.is_none() {
+            trainer.reset();
+            callbacks
+                .iter_mut()
+                .try_for_each(|c| c.on_epoch_begin(epoch, cx))?;
+        }
+        let (pass, batches) = self.share.of(epoch);
         if options.shuffle {
             self.order.iter_mut().zip(0..).for_each(|(o, i)| *o = i);
             Rng::new(
                 cx.model
                     .seed
-                    .wrapping_add(epoch as u64)
+                    .wrapping_add(pass as u64)
                     .wrapping_mul(0x9e37_79b9_7f4a_7c15),
             )
             .shuffle(&mut self.order);
         }
-        trainer.reset();
-        let wanted = callbacks.iter().any(|c| c.wants_batches());
-        for (b, indices) in self.order.chunks(options.batch_size).enumerate() {
-            self.gather.with(train, indices, |batch| {
-                train_batch(trainer, batch, cx.model, epoch, b, options.stop_on_nan, par)
-            })?;
-            if wanted || self.progress.due() {
-                collect(trainer, "", &mut self.logs);
-                for callback in callbacks.iter_mut().filter(|c| c.wants_batches()) {
-                    callback.on_batch_end(b, &self.logs, cx)?;
-                }
-                if self.progress.due() {
-                    self.progress.update(b + 1, &self.logs);
-                }
-            }
+        let all = self.order.chunks(options.batch_size);
+        let these = all.skip(batches.start).take(batches.len()).enumerate();
+        for (b, indices) in these.skip(place.batch.unwrap_or(0)) {
             if cx.stop {
                 break;
             }
+            callbacks
+                .iter_mut()
+                .try_for_each(|c| c.on_train_batch_begin(b, cx))?;
+            self.gather.with(train, indices, |batch| {
+                train_batch(trainer, batch, cx.model, epoch, b, options.stop_on_nan, par)
+            })?;
+            let logs = BatchLogs::new(trainer);
+            callbacks
+                .iter_mut()
+                .try_for_each(|c| c.on_train_batch_end(b, &logs, cx))?;
+            if self.progress.due() {
+                self.progress.update(b + 1, &logs);
+            }
+            let next = Place {
+                epoch,
+                batch: Some(b + 1),
+            };
+            backup::serve(next, trainer, callbacks, cx)?;
         }
         self.logs.clear();
-        collect(trainer, "", &mut self.logs);
-        if let (Some(data), Some(gather)) = (validation, &mut self.validate) {
+        self.logs.collect(trainer, "");
+        if let (Some(data), Some(gather)) = (validation, &mut self.validate)
+            && options.validation_freq.includes(epoch)
+        {
             trainer.reset();
-            test_all(trainer, data, gather, options.batch_size, cx.model, par)?;
-            collect(trainer, "val_", &mut self.logs);
+            let (size, steps) = (options.validation_batch_size, options.validation_steps);
+            let parts = batches_of(data.len(), size, steps);
+            test_all(trainer, data, gather, parts, callbacks, cx, par)?;
+            self.logs.collect(trainer, "val_");
         }
         callbacks
             .iter_mut()
@@ -172,42 +251,100 @@ pub(crate) fn train_batch(
     Ok(loss)
 }
 
-/// Measures all samples in order.
+/// The first `steps` batches of so many samples in their order; all without `steps`.
+pub(crate) fn batches_of(
+    samples: usize,
+    batch_size: usize,
+    steps: Option<usize>,
+) -> impl Iterator<Item = Range<usize>> {
+    let starts = (0..samples).step_by(batch_size);
+    let parts = starts.map(move |start| start..samples.min(start.saturating_add(batch_size)));
+    parts.take(steps.unwrap_or(usize::MAX))
+}
+
+/// Measures these samples, with callbacks.
 pub(crate) fn test_all(
     trainer: &mut Trainer,
     data: &Samples<'_>,
     gather: &mut Gather,
-    batch_size: usize,
+    parts: impl Iterator<Item = Range<usize>>,
+    callbacks: &mut [Box<dyn Callback + '_>],
+    cx: &mut TrainContext<'_>,
+    par: Par,
+) -> Result<()> {
+    callbacks.iter_mut().try_for_each(|c| c.on_test_begin(cx))?;
+    trainer.begin_tests(&cx.model.weights);
+    for (b, part) in parts.enumerate() {
+        callbacks
+            .iter_mut()
+            .try_for_each(|c| c.on_test_batch_begin(b, cx))?;
+        test_batch(trainer, data, gather, part, cx.model, par)?;
+        let logs = BatchLogs::new(trainer);
+        callbacks
+            .iter_mut()
+            .try_for_each(|c| c.on_test_batch_end(b, &logs, cx))?;
+    }
+    if callbacks.is_empty() {
+        return Ok(());
+    }
+    let mut logs = Logs::default();
+    logs.collect(trainer, "");
+    callbacks
+        .iter_mut()
+        .try_for_each(|c| c.on_test_end(&logs, cx))
+}
+
+/// Measures samples in order.
+pub(crate) fn test_batch(
+    trainer: &mut Trainer,
+    data: &Samples<'_>,
+    gather: &mut Gather,
+    part: Range<usize>,
     model: &Model,
     par: Par,
 ) -> Result<()> {
-    trainer.begin_tests(&model.weights);
-    let mut indices = [0u32; 256];
-    let mut start = 0;
-    while start < data.len() {
-        let end = (start + batch_size).min(data.len());
-        if end - start <= indices.len() {
-            indices
-                .iter_mut()
-                .zip(start as u32..end as u32)
+    let mut few = [0u32; 256];
+    let many: Vec<u32>;
+    let indices = match few.get_mut(..part.len()) {
+        Some(few) => {
+            few.iter_mut()
+                .zip(part.start as u32..)
                 .for_each(|(slot, i)| *slot = i);
-            gather.with(data, &indices[..end - start], |batch| {
-                trainer.test(batch, &model.weights, par)
-            })?;
-        } else {
-            let indices: Vec<u32> = (start as u32..end as u32).collect();
-            gather.with(data, &indices, |batch| {
-                trainer.test(batch, &model.weights, par)
-            })?;
+            few
         }
-        start = end;
-    }
-    Ok(())
+        None => {
+            many = (part.start as u32..part.end as u32).collect();
+            &many[..]
+        }
+    };
+    gather.with(data, indices, |batch| {
+        trainer.test(batch, &model.weights, par).map(drop)
+    })
 }
 
-pub(crate) fn collect(trainer: &Trainer, prefix: &str, logs: &mut Logs) {
-    trainer.results(|name, value, values| match prefix {
-        "" => logs.set_values(name, value, values),
-        _ => logs.set_values(&format!("{prefix}{name}"), value, values),
-    });
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn epochs_of_steps_go_on_where_the_one_before_ended() {
+        let share = |batches, steps| {
+            let share = Share { batches, steps };
+            (0..5).map(|e| share.of(e)).collect::<Vec<_>>()
+        };
+        // Keras: 5 batches, steps_per_epoch=2.
+        let want = [(0, 0..2), (0, 2..4), (0, 4..5), (1, 0..2), (1, 2..4)];
+        assert_eq!(share(5, 2), want);
+        let want = [(0, 0..2), (0, 2..4), (1, 0..2), (1, 2..4), (2, 0..2)];
+        assert_eq!(share(4, 2), want);
+        assert_eq!(share(3, 3)[4], (4, 0..3));
+    }
+
+    #[test]
+    fn batches_in_order() {
+        let all = |samples, size, steps| batches_of(samples, size, steps).collect::<Vec<_>>();
+        assert_eq!(all(5, 2, None), [0..2, 2..4, 4..5]);
+        assert_eq!(all(5, 2, Some(2)), [0..2, 2..4]);
+        assert_eq!(all(5, usize::MAX >> 1, Some(9)), vec![0..5]);
+    }
 }

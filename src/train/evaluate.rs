@@ -1,10 +1,10 @@
 //! `evaluate`, and single steps: `train_on_batch`, `test_on_batch`.
 
-use super::epochs::{collect, test_all, train_batch};
+use super::epochs::{batches_of, test_all, test_batch, train_batch};
 use super::samples::{Gather, Samples, check_weights};
 use super::step::Trainer;
 use crate::callbacks::progress::Progress;
-use crate::callbacks::{Logs, Verbose};
+use crate::callbacks::{Callback, Logs, TrainContext, Verbose};
 use crate::error::{Error, Result};
 use crate::kernels::parallel::{Par, with_threads};
 use crate::models::Model;
@@ -12,8 +12,18 @@ use crate::shape::Dims;
 use crate::tensor::{IntoArrays, Tensor};
 
 /// How to measure; see [`Model::evaluate_with`].
+///
+/// | name | default | meaning |
+/// |---|---|---|
+/// | `batch_size` | 32 | samples a step |
+/// | `steps` | all | batches that are measured, the first ones |
+/// | `sample_weight` | none | factor on the loss of each sample (or position) |
+/// | `verbose` | silent | [`Verbose`], or Keras's 0, 1, 2 |
+/// | `callback` | none | may be given several times |
 pub struct Evaluate<'a> {
     batch_size: usize,
+    steps: Option<usize>,
+    callbacks: Vec<Box<dyn Callback + 'a>>,
     sample_weight: Option<Result<crate::tensor::Arrays<'a>>>,
     verbose: Verbose,
 }
@@ -23,6 +33,8 @@ impl Default for Evaluate<'_> {
     fn default() -> Self {
         Evaluate {
             batch_size: 32,
+            steps: None,
+            callbacks: Vec::new(),
             sample_weight: None,
             verbose: Verbose::Silent,
         }
@@ -33,6 +45,18 @@ impl<'a> Evaluate<'a> {
     /// Samples a step; the result does not depend on it beyond rounding.
     pub fn batch_size(mut self, size: usize) -> Self {
         self.batch_size = size;
+        self
+    }
+
+    /// How many batches are measured.
+    pub fn steps(mut self, batches: usize) -> Self {
+        self.steps = Some(batches);
+        self
+    }
+
+    /// Adds a callback: by value, or `&mut` to look at it afterwards. Callbacks see a copy of the model.
+    pub fn callback(mut self, callback: impl Callback + 'a) -> Self {
+        self.callbacks.push(Box::new(callback));
         self
     }
 
@@ -70,6 +94,16 @@ impl Model {
 
     /// [`evaluate`](Self::evaluate) with options.
     ///
+    /// ```
+    /// use oxhorn::prelude::*;
+    /// let mut model = Sequential::new().input([1]).add(Dense::new(1).kernel_initializer("ones"));
+    /// model.compile("sgd", "mse", ())?;
+    /// let (x, y) = ([[1.0f32], [2.0], [3.0]], [[1.0f32], [2.0], [9.0]]);
+    /// let logs = model.evaluate_with(&x, &y, Evaluate::default().batch_size(1).steps(2))?;
+    /// assert_eq!(logs.get("loss"), Some(0.0));
+    /// # Ok::<(), oxhorn::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As `evaluate`.
     pub fn evaluate_with<'a>(
@@ -80,8 +114,13 @@ impl Model {
     ) -> Result<Logs> {
         let compiled = self.compiled("evaluate")?;
         self.require_built("evaluate")?;
-        if options.batch_size == 0 {
-            return Err(Error::arg("batch_size", "a positive number", 0).owned_by("evaluate"));
+        for (arg, n) in [
+            ("batch_size", Some(options.batch_size)),
+            ("steps", options.steps),
+        ] {
+            if n == Some(0) {
+                return Err(Error::arg(arg, "a positive number", 0).owned_by("evaluate"));
+            }
         }
         let data = Samples::new(
             self.check_inputs(x.into_arrays()?, "x")?,
@@ -96,21 +135,29 @@ impl Model {
         trainer.check_targets(data.y.tensors())?;
         check_weights(&trainer, &data, self.graph.outputs.len())?;
         let batch_size = options.batch_size.min(data.len());
-        self.check_stateful("evaluate", batch_size, data.len())?;
-        let mut gather = Gather::new(&data, options.batch_size);
-        let mut progress = Progress::new(options.verbose, data.len().div_ceil(options.batch_size));
+        let (steps, mut callbacks) = (options.steps, options.callbacks);
+        let measured = steps.map_or(data.len(), |s| s.saturating_mul(batch_size).min(data.len()));
+        self.check_stateful("evaluate", batch_size, measured)?;
+        let mut gather = Gather::new(&data, batch_size);
+        let count = measured.div_ceil(batch_size);
+        let mut progress = Progress::new(options.verbose, count);
         progress.begin(0, 0);
-        let worth = trainer.work(&Samples::dims(&data.x), options.batch_size.min(data.len()))?
-            >= super::fit::WORTH_THREADS;
+        let worth = trainer.work(&Samples::dims(&data.x), batch_size)? >= super::fit::WORTH_THREADS;
+        // Callbacks may change the model that they see, but this one stays as it is.
+        let mut copy = (!callbacks.is_empty()).then(|| self.clone());
         let mut run = |par| {
-            test_all(
-                &mut trainer,
-                &data,
-                &mut gather,
-                options.batch_size,
-                self,
-                par,
-            )
+            let mut parts = batches_of(data.len(), batch_size, steps);
+            let (trainer, gather) = (&mut trainer, &mut gather);
+            match &mut copy {
+                Some(model) => {
+                    let mut cx = TrainContext::new(model, count, options.verbose.into());
+                    test_all(trainer, &data, gather, parts, &mut callbacks, &mut cx, par)
+                }
+                None => {
+                    trainer.begin_tests(&self.weights);
+                    parts.try_for_each(|part| test_batch(trainer, &data, gather, part, self, par))
+                }
+            }
         };
         if worth {
             with_threads(self.threads, run)?
@@ -118,7 +165,7 @@ impl Model {
             run(Par::Serial)?
         }
         let mut logs = Logs::default();
-        collect(&trainer, "", &mut logs);
+        logs.collect(&trainer, "");
         progress.end(0, 0, &logs);
         Ok(logs)
     }
@@ -164,7 +211,7 @@ impl Model {
                 run(Par::Serial)?
             };
             let mut logs = Logs::default();
-            collect(&trainer, "", &mut logs);
+            logs.collect(&trainer, "");
             Ok(logs)
         });
         self.trainer = Some(trainer);

@@ -1,9 +1,10 @@
 //! `fit`: epochs of shuffled batches, validation, callbacks, history.
 
-use super::class_weight::{Classes, sample_weights};
+use super::class_weight::{Classes, one_class_only, sample_weights};
 use super::compile::PerOutput;
 use super::samples::{Samples, check_weights};
 use super::step::Trainer;
+use crate::callbacks::progress::warn;
 use crate::callbacks::{Callback, History, Verbose};
 use crate::error::{Error, Result};
 use crate::kernels::parallel::{Par, with_threads};
@@ -20,9 +21,13 @@ use crate::tensor::{Arrays, IntoArrays};
 /// | `shuffle` | true | a new order every epoch |
 /// | `validation` | none | data measured after every epoch |
 /// | `validation_split` | 0 | the last fraction of the data, taken before shuffling, as Keras does |
+/// | `validation_batch_size` | `batch_size` | samples a step of the validation |
+/// | `validation_steps` | all | batches of the validation data that are measured |
+/// | `validation_freq` | 1 | validate after every so many epochs, or after those listed (counted from 1) |
 /// | `validation_sample_weight` | none | factor on the validation loss of each sample (or position) |
 /// | `sample_weight` | none | factor on the loss of each sample (or position) |
 /// | `class_weight` | none | factor on the loss of the samples of each class |
+/// | `steps_per_epoch` | all | batches an epoch; the next epoch goes on where it ended |
 /// | `verbose` | `Auto` | [`Verbose`], or Keras's 0, 1, 2 |
 /// | `callback` | none | may be given several times |
 /// | `initial_epoch` | 0 | number of the first epoch, for going on |
@@ -34,6 +39,10 @@ pub struct Fit<'a> {
     shuffle: bool,
     validation: Option<Result<(Arrays<'a>, Arrays<'a>)>>,
     validation_split: f64,
+    validation_batch_size: Option<usize>,
+    validation_steps: Option<usize>,
+    validation_freq: ValidationFreq,
+    steps_per_epoch: Option<usize>,
     validation_sample_weight: Option<Result<Arrays<'a>>>,
     sample_weight: Option<Result<Arrays<'a>>>,
     class_weight: Option<PerOutput<Classes>>,
@@ -59,6 +68,10 @@ impl<'a> Fit<'a> {
             shuffle: true,
             validation: None,
             validation_split: 0.0,
+            validation_batch_size: None,
+            validation_steps: None,
+            validation_freq: ValidationFreq::default(),
+            steps_per_epoch: None,
             validation_sample_weight: None,
             sample_weight: None,
             class_weight: None,
@@ -91,6 +104,42 @@ impl<'a> Fit<'a> {
     /// Takes the last fraction of the data, before shuffling, for validation.
     pub fn validation_split(mut self, fraction: f64) -> Self {
         self.validation_split = fraction;
+        self
+    }
+
+    /// Samples a step of the validation; the results do not depend on it beyond rounding.
+    pub fn validation_batch_size(mut self, size: usize) -> Self {
+        self.validation_batch_size = Some(size);
+        self
+    }
+
+    /// How many batches of the validation data are measured, always the first ones.
+    pub fn validation_steps(mut self, batches: usize) -> Self {
+        self.validation_steps = Some(batches);
+        self
+    }
+
+    /// When to validate: after every so many epochs, or after those in a list (counted from 1).
+    ///
+    /// ```
+    /// use oxhorn::prelude::*;
+    /// let mut model = Sequential::new().input([1]).add(Dense::new(1));
+    /// model.compile("sgd", "mse", ())?;
+    /// let (x, y) = ([[1.0f32]], [[1.0f32]]);
+    /// let history = model.fit(&x, &y, Fit::epochs(4).validation(&x, &y).validation_freq(2).verbose(0))?;
+    /// let validated: Vec<bool> = history.get("val_loss").unwrap().iter().map(|v| !v.is_nan()).collect();
+    /// assert_eq!(validated, [false, true, false, true]);
+    /// # Ok::<(), oxhorn::Error>(())
+    /// ```
+    pub fn validation_freq(mut self, freq: impl Into<ValidationFreq>) -> Self {
+        self.validation_freq = freq.into();
+        self
+    }
+
+    /// Batches an epoch. The next epoch goes on where this one ended; when the data end, so does the epoch, and the next one
+    /// begins a new pass over them.
+    pub fn steps_per_epoch(mut self, batches: usize) -> Self {
+        self.steps_per_epoch = Some(batches);
         self
     }
 
@@ -164,6 +213,56 @@ impl<'a> Fit<'a> {
     }
 }
 
+/// When [`Fit`] validates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ValidationFreq {
+    /// After every so many epochs.
+    Every(usize),
+    /// After these epochs, counted from 1.
+    Epochs(Vec<usize>),
+}
+
+impl Default for ValidationFreq {
+    fn default() -> Self {
+        ValidationFreq::Every(1)
+    }
+}
+
+impl From<usize> for ValidationFreq {
+    fn from(epochs: usize) -> Self {
+        ValidationFreq::Every(epochs)
+    }
+}
+
+impl<const N: usize> From<[usize; N]> for ValidationFreq {
+    fn from(epochs: [usize; N]) -> Self {
+        ValidationFreq::Epochs(epochs.into())
+    }
+}
+
+impl From<Vec<usize>> for ValidationFreq {
+    fn from(epochs: Vec<usize>) -> Self {
+        ValidationFreq::Epochs(epochs)
+    }
+}
+
+impl ValidationFreq {
+    fn every(&self) -> Option<usize> {
+        match self {
+            ValidationFreq::Every(n) => Some(*n),
+            ValidationFreq::Epochs(_) => None,
+        }
+    }
+
+    /// Whether to validate after this epoch, counted from 0.
+    pub(super) fn includes(&self, epoch: usize) -> bool {
+        match self {
+            ValidationFreq::Every(n) => (epoch + 1).is_multiple_of(*n),
+            ValidationFreq::Epochs(list) => list.contains(&(epoch + 1)),
+        }
+    }
+}
+
 /// Multiplications in a step below which threads are not worth their waking.
 pub(crate) const WORTH_THREADS: usize = 1 << 20;
 
@@ -218,8 +317,16 @@ impl Model {
         };
         let only_training = by_class.is_some();
         let data = Samples::new(self.check_inputs(x, "x")?, y, by_class.or(weights))?;
-        if fit.batch_size == 0 {
-            return Err(Error::arg("batch_size", "a positive number", 0).owned_by("fit"));
+        let validation_batch_size = fit.validation_batch_size.unwrap_or(fit.batch_size);
+        let counts = [
+            ("batch_size", Some(fit.batch_size)),
+            ("steps_per_epoch", fit.steps_per_epoch),
+            ("validation_batch_size", Some(validation_batch_size)),
+            ("validation_steps", fit.validation_steps),
+            ("validation_freq", fit.validation_freq.every()),
+        ];
+        if let Some((arg, _)) = counts.iter().find(|(_, n)| *n == Some(0)) {
+            return Err(Error::arg(*arg, "a positive number", 0).owned_by("fit"));
         }
         if !(0.0..1.0).contains(&fit.validation_split) {
             return Err(Error::arg(
@@ -236,6 +343,9 @@ impl Model {
             let (train, mut validation) = data.split(fit.validation_split)?;
             if only_training {
                 validation.weights = None;
+            }
+            if let Some(line) = one_class_only(&train, &validation) {
+                warn(fit.verbose, &line);
             }
             Some((train, validation))
         } else {
@@ -260,14 +370,22 @@ impl Model {
             Some((train, validation)) => (train, Some(validation)),
             None => (&data, given.as_ref()),
         };
-        for data in [Some(train), validation].into_iter().flatten() {
-            self.check_stateful("fit", fit.batch_size.min(data.len()), data.len())?;
+        self.check_stateful("fit", fit.batch_size.min(train.len()), train.len())?;
+        if let Some(data) = validation {
+            let size = validation_batch_size.min(data.len());
+            let steps = fit.validation_steps.unwrap_or(usize::MAX);
+            let measured = data.len().min(steps.saturating_mul(size));
+            self.check_stateful("fit", size, measured)?;
         }
         let mut trainer = self.take_trainer(&Samples::dims(&train.y))?;
         let options = Options {
             epochs: fit.epochs,
             initial_epoch: fit.initial_epoch,
             batch_size: fit.batch_size,
+            steps_per_epoch: fit.steps_per_epoch,
+            validation_batch_size,
+            validation_steps: fit.validation_steps,
+            validation_freq: fit.validation_freq,
             shuffle: fit.shuffle,
             verbose: fit.verbose,
             stop_on_nan: fit.stop_on_nan,
@@ -337,6 +455,10 @@ pub(super) struct Options {
     pub epochs: usize,
     pub initial_epoch: usize,
     pub batch_size: usize,
+    pub steps_per_epoch: Option<usize>,
+    pub validation_batch_size: usize,
+    pub validation_steps: Option<usize>,
+    pub validation_freq: ValidationFreq,
     pub shuffle: bool,
     pub verbose: Verbose,
     pub stop_on_nan: bool,

@@ -111,7 +111,7 @@ impl Model {
     }
 
     /// Every output; with `state`, from these states, which are changed.
-    fn predict_from<'a>(
+    pub(super) fn predict_from<'a>(
         &self,
         x: impl IntoArrays<'a>,
         state: Option<&mut [Float]>,
