@@ -1,5 +1,7 @@
 //! The library as its users see it.
 
+mod backup;
+mod callbacks;
 mod determinism;
 mod errors;
 mod files;
