@@ -56,7 +56,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-fn print_confusion(test: &Dataset, predicted: &ArrayD<f32>) {
+fn print_confusion(test: &Tabular, predicted: &ArrayD<f32>) {
     let mut counts = [[0; 2]; 2];
     for (t, p) in test.y.iter().zip(predicted) {
         counts[usize::from(*t > 0.5)][usize::from(*p > 0.5)] += 1;
@@ -114,12 +114,12 @@ impl Args {
     }
 
     /// Training and test data, standardised by the means and deviations of the training data.
-    fn data(&self) -> Result<(Dataset, Dataset)> {
+    fn data(&self) -> Result<(Tabular, Tabular)> {
         if self.synthetic {
             return synthetic(self.seed);
         }
         let all = match (&self.csv, &self.target) {
-            (Some(file), Some(target)) => Dataset::from_csv(file, target)?,
+            (Some(file), Some(target)) => Tabular::from_csv(file, target)?,
             (Some(_), None) => {
                 return Err(Error::data(
                     "--csv",
@@ -142,7 +142,7 @@ impl Args {
 }
 
 /// 1000 samples of ten normal features and 500 to validate; the class is which side of a curved surface they lie on.
-fn synthetic(seed: u64) -> Result<(Dataset, Dataset)> {
+fn synthetic(seed: u64) -> Result<(Tabular, Tabular)> {
     let mut rng = Rng::new(seed);
     let mut make = |n: usize| {
         let x = Array2::from_shape_simple_fn((n, 10), || rng.normal());
@@ -150,7 +150,7 @@ fn synthetic(seed: u64) -> Result<(Dataset, Dataset)> {
             let r = x.row(i);
             f32::from(r[0] + r[1] * r[2] - 0.5 * r[3] > 0.0)
         });
-        Dataset::new(x, y)
+        Tabular::new(x, y)
     };
     Ok((make(1000)?, make(500)?))
 }

@@ -9,7 +9,7 @@ use oxhorn::prelude::*;
 
 fn main() -> Result<()> {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data/digits.csv");
-    let (train, test) = Dataset::from_csv(file, "digit")?.split_stratified(0.2, Seed(1))?;
+    let (train, test) = Tabular::from_csv(file, "digit")?.split_stratified(0.2, Seed(1))?;
     let (x, x_test) = (&train.x / 16.0, &test.x / 16.0);
 
     let mut model = Sequential::new()

@@ -8,7 +8,7 @@ use oxhorn::prelude::*;
 
 fn main() -> Result<()> {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data/diabetes.csv");
-    let (train, test) = Dataset::from_csv(file, "progression")?.split(0.2, Seed(1))?;
+    let (train, test) = Tabular::from_csv(file, "progression")?.split(0.2, Seed(1))?;
     let train = train.standardized();
     let test = test.standardized_like(&train)?;
     // The targets run from 25 to 346: bring them near one.

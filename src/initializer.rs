@@ -160,6 +160,18 @@ pub enum Window {
     None,
 }
 
+impl From<&str> for Window {
+    fn from(name: &str) -> Self {
+        Window::Name(name.into())
+    }
+}
+
+impl From<Vec<f64>> for Window {
+    fn from(values: Vec<f64>) -> Self {
+        Window::Values(values)
+    }
+}
+
 impl Initializer {
     /// A law of your own; files keep its name only.
     ///

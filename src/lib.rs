@@ -49,6 +49,7 @@ pub mod metrics;
 pub mod models;
 pub mod optimizers;
 pub mod pattern;
+pub mod plot;
 pub mod prelude;
 pub mod random;
 pub mod regularizer;

@@ -125,6 +125,21 @@ fn nothing_is_allocated_after_the_first_step() {
         assert_eq!(last - first, 0, "optimizer {i}");
     }
 
+    // From a dataset: shuffled in a buffer, with weights of classes, read ahead on a thread.
+    let own: &'static (Array2<f32>, Array2<f32>) = Box::leak(Box::new((x.clone(), y.clone())));
+    let data = oxhorn::data::from_arrays(&own.0, &own.1).unwrap();
+    let mut data = data.shuffle_buffer(100).prefetch(2);
+    let mut watch = Watch {
+        counts: Vec::with_capacity(102),
+    };
+    let fit = Fit::epochs(1)
+        .verbose(0)
+        .class_weight([(0, 2.0)])
+        .callback(&mut watch);
+    model.fit_dataset(&mut data, fit).unwrap();
+    let (first, last) = (watch.counts[5], watch.counts[101]);
+    assert_eq!(last - first, 0, "96 batches of a dataset");
+
     let one = Array2::from_shape_fn((1, 20), |(_, j)| j as f32);
     let mut out = [0.0];
     model.predict_into(&one, &mut out).unwrap();

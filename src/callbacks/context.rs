@@ -13,7 +13,7 @@ pub struct TrainContext<'a> {
     pub model: &'a mut Model,
     /// Epochs that were asked for; 0 outside of training.
     pub epochs: usize,
-    /// Batches an epoch (of `evaluate` and `predict`: in all).
+    /// Batches an epoch (of `evaluate` and `predict`: in all); 0 during the first epoch with a dataset that does not know.
     pub steps: usize,
     /// Whether anything is printed.
     pub verbose: bool,

@@ -57,7 +57,8 @@ const INTERVAL: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub struct Progress {
     style: Style,
-    steps: usize,
+    /// Batches of an epoch; 0 where that is not known.
+    pub(crate) steps: usize,
     start: Instant,
     drawn: Option<Instant>,
     width: usize,
@@ -147,6 +148,10 @@ fn bar_line(step: usize, steps: usize, time: Duration, logs: &Logs) -> String {
         .checked_div(steps)
         .unwrap_or(WIDTH)
         .min(WIDTH);
+    if steps == 0 && step > 0 {
+        let (clock, each) = (whole(time), per_step(time, step));
+        return format!("{step}/Unknown {clock} {each} - {logs}");
+    }
     let width = steps.to_string().len();
     let (full, empty) = ("━".repeat(filled), "─".repeat(WIDTH - filled));
     let clock = if step < steps {
@@ -203,6 +208,10 @@ mod tests {
         assert!(
             bar_line(8, 8, Duration::from_secs(2), &logs)
                 .starts_with("8/8 ━━━━━━━━━━━━━━━━━━━━ 2s 250ms/step")
+        );
+        assert_eq!(
+            bar_line(3, 0, Duration::from_millis(300), &logs),
+            "3/Unknown 300ms 100ms/step - loss: 0.2500 - val_loss: 1.0000e-5"
         );
         assert_eq!(per_step(Duration::from_micros(320), 32), "10us/step");
     }

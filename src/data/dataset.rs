@@ -1,427 +1,381 @@
-//! Features and targets that belong together.
+//! Data that need not fit memory: a [`Dataset`] hands out batches, one after the other, in memory that is used again.
 
-use std::{collections::BTreeMap, path::Path};
+use crate::error::{Error, Result};
+use crate::float::Float;
+use crate::random::Rng;
+use crate::shape::{Dims, MAX_RANK};
 
-use ndarray::{Array2, Axis};
-
-use super::{
-    Standardizer, Table,
-    utils::{test_rows, to_categorical, train_test_split},
-};
-use crate::{
-    error::{Error, Result},
-    random::{Rng, Seed},
-};
-
-/// Rows of features `x` and targets `y`.
+/// Batches of inputs, targets and weights, in passes over the data.
+///
+/// What `fit_dataset`, `evaluate_dataset` and `predict_dataset` of a model read. The functions of [`data`](crate::data) make
+/// datasets of arrays, files and folders; [`DatasetExt`] changes them. This is one of your own:
 ///
 /// ```
-/// use oxhorn::{data::datasets, random::Seed};
+/// use oxhorn::data::{Dataset, Minibatch, Pass, Shapes};
+/// use oxhorn::{prelude::*, random::Rng};
 ///
-/// let (train, test) = datasets::breast_cancer()?.standardized().split(0.2, Seed(7))?;
-/// assert_eq!(train.x.dim(), (455, 30));
-/// assert_eq!(test.y.dim(), (114, 1));
+/// /// Points on a parabola, made as they are asked for.
+/// struct Parabola { shapes: Shapes, left: usize, rng: Rng }
+///
+/// impl Dataset for Parabola {
+///     fn begin(&mut self, pass: Pass) -> Result<()> {
+///         (self.left, self.rng) = (10, pass.rng());
+///         Ok(())
+///     }
+///     fn next(&mut self, batch: &mut Minibatch) -> Result<bool> {
+///         batch.reset(&self.shapes);
+///         if self.left == 0 {
+///             return Ok(false);
+///         }
+///         self.left -= 1;
+///         for _ in 0..16 {
+///             let x = self.rng.uniform();
+///             batch.x[0].push(&[x])?;
+///             batch.y[0].push(&[x * x])?;
+///         }
+///         Ok(true)
+///     }
+/// }
+///
+/// let mut data = Parabola { shapes: Shapes::new(&[&[1]], &[&[1]])?, left: 0, rng: Rng::new(0) };
+/// let mut model = Sequential::new().seed(0).add(Dense::new(8).activation("tanh")).add(Dense::new(1));
+/// model.compile(Adam::new(0.01), "mse", ())?;
+/// let history = model.fit_dataset(&mut data, Fit::epochs(20).verbose(0))?;
+/// assert!(history.last("loss").unwrap() < 0.01);
 /// # Ok::<(), oxhorn::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq)]
-pub struct Dataset {
-    /// Features `(rows, features)`.
-    pub x: Array2<f32>,
-    /// Targets `(rows, 1)`: numbers or classes from 0; after [`Dataset::one_hot`] `(rows, classes)`.
-    pub y: Array2<f32>,
-    /// Names of the columns of `x`.
-    pub feature_names: Vec<String>,
-    /// Names of the classes, where they are known.
-    pub class_names: Vec<String>,
-    standardizer: Option<Standardizer>,
+pub trait Dataset: Send {
+    /// Begins a pass. What it hands out, and in which order, is a function of `pass` alone.
+    fn begin(&mut self, pass: Pass) -> Result<()>;
+
+    /// Puts the next samples in the place of those in `batch`; `false` (and no samples) when the pass is over.
+    fn next(&mut self, batch: &mut Minibatch) -> Result<bool>;
+
+    /// Number of batches of a pass, where it is known beforehand.
+    fn steps(&self) -> Option<usize> {
+        None
+    }
 }
 
-impl Dataset {
-    /// The rows of both arrays; the features are called `x0`, `x1`, ...
-    pub fn new(x: Array2<f32>, y: Array2<f32>) -> Result<Self> {
-        if x.nrows() != y.nrows() {
-            let problem = format!("x has {} rows, y has {}", x.nrows(), y.nrows());
-            return Err(Error::data("dataset", problem));
-        }
-        if x.is_empty() || y.is_empty() {
-            let problem = format!("nothing in x {:?} or y {:?}", x.dim(), y.dim());
-            return Err(Error::data("dataset", problem));
-        }
-        for (name, array) in [("x", &x), ("y", &y)] {
-            if let Some(((row, column), value)) = array.indexed_iter().find(|(_, v)| !v.is_finite())
-            {
-                let problem = format!("row {row}, column {column} is {value}");
-                return Err(Error::data(name, problem));
-            }
-        }
-        Ok(Self {
-            feature_names: (0..x.ncols()).map(|i| format!("x{i}")).collect(),
-            class_names: vec![],
-            standardizer: None,
-            x,
-            y,
-        })
+impl<D: Dataset + ?Sized> Dataset for &mut D {
+    fn begin(&mut self, pass: Pass) -> Result<()> {
+        (**self).begin(pass)
+    }
+    fn next(&mut self, batch: &mut Minibatch) -> Result<bool> {
+        (**self).next(batch)
+    }
+    fn steps(&self) -> Option<usize> {
+        (**self).steps()
+    }
+}
+
+impl<D: Dataset + ?Sized> Dataset for Box<D> {
+    fn begin(&mut self, pass: Pass) -> Result<()> {
+        (**self).begin(pass)
+    }
+    fn next(&mut self, batch: &mut Minibatch) -> Result<bool> {
+        (**self).next(batch)
+    }
+    fn steps(&self) -> Option<usize> {
+        (**self).steps()
+    }
+}
+
+/// Which pass over the data begins: in training usually the epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pass {
+    /// Its number, from 0.
+    pub number: usize,
+    /// Seed of the order: that of the model.
+    pub seed: u64,
+    /// Whether the order may be another in every pass. It never is in `evaluate` and `predict`.
+    pub shuffle: bool,
+}
+
+impl Pass {
+    /// The first pass, in the order of the data.
+    pub const IN_ORDER: Pass = Pass {
+        number: 0,
+        seed: 0,
+        shuffle: false,
+    };
+
+    /// The random numbers that belong to this pass.
+    pub fn rng(&self) -> Rng {
+        let seed = self.seed.wrapping_add(self.number as u64);
+        Rng::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15))
     }
 
-    /// Reads a CSV file; see [`Table::dataset`]. To leave columns out, read a [`Table`] first.
-    pub fn from_csv(path: impl AsRef<Path>, target: &str) -> Result<Self> {
-        Table::read(path)?.dataset(target)
-    }
-
-    /// Number of rows.
-    pub fn len(&self) -> usize {
-        self.x.nrows()
-    }
-
-    /// Whether there is no row.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// These rows, in this order. A row that does not exist is an error.
-    ///
-    /// ```
-    /// use ndarray::array;
-    /// use oxhorn::data::Dataset;
-    ///
-    /// let data = Dataset::new(array![[1.0], [2.0], [3.0]], array![[0.0], [1.0], [0.0]])?;
-    /// assert_eq!(data.rows(&[2, 0])?.x, array![[3.0], [1.0]]);
-    /// assert!(data.rows(&[3]).is_err());
-    /// # Ok::<(), oxhorn::Error>(())
-    /// ```
-    pub fn rows(&self, rows: &[u32]) -> Result<Self> {
-        let rows: Vec<usize> = rows.iter().map(|&row| row as usize).collect();
-        if let Some(row) = rows.iter().find(|&&row| row >= self.len()) {
-            let want = format!("rows below {}", self.len());
-            return Err(Error::arg("rows", want, row).owned_by("Dataset"));
-        }
-        Ok(Self {
-            x: self.x.select(Axis(0), &rows),
-            y: self.y.select(Axis(0), &rows),
-            feature_names: self.feature_names.clone(),
-            class_names: self.class_names.clone(),
-            standardizer: self.standardizer.clone(),
-        })
-    }
-
-    /// The classes in `y` as rows with one 1; as many columns as there are class names, or as the largest class says.
-    ///
-    /// ```
-    /// use oxhorn::data::datasets;
-    ///
-    /// let data = datasets::breast_cancer()?.one_hot()?;
-    /// assert_eq!(data.y.dim(), (569, 2));
-    /// # Ok::<(), oxhorn::Error>(())
-    /// ```
-    pub fn one_hot(mut self) -> Result<Self> {
-        if self.y.ncols() != 1 {
-            return Err(Error::shape("one column", self.y.ncols()).owned_by("y"));
-        }
-        let named = Some(self.class_names.len()).filter(|&n| n > 0);
-        self.y = to_categorical(&self.y, named)?;
-        Ok(self)
-    }
-
-    /// Every feature with mean 0 and standard deviation 1, taken over all rows of this set.
-    ///
-    /// Convenient, and it leaks: if you split afterwards, the test rows had a part in mean and scale. With hundreds of rows
-    /// that changes little; to be strict, split first:
-    ///
-    /// ```
-    /// use oxhorn::{data::datasets, random::Seed};
-    ///
-    /// let (train, test) = datasets::breast_cancer()?.split(0.2, Seed(7))?;
-    /// let train = train.standardized();
-    /// let test = test.standardized_like(&train)?;
-    /// assert!(train.x.column(0).mean().unwrap().abs() < 1e-5);
-    /// assert!(test.x.column(0).mean().unwrap().abs() > 1e-5);
-    /// # Ok::<(), oxhorn::Error>(())
-    /// ```
-    pub fn standardized(self) -> Self {
-        match Standardizer::fit(&self.x) {
-            Ok(standardizer) => self.transformed(&standardizer),
-            // No rows: nothing to change.
-            Err(_) => self,
+    /// The numbers `0..n` in the order of this pass.
+    pub(crate) fn order(&self, n: usize, order: &mut Vec<u32>) {
+        order.clear();
+        order.extend(0..n as u32);
+        if self.shuffle {
+            self.rng().shuffle(order);
         }
     }
+}
 
-    /// With the mean and scale of another set, usually the training rows. An error if that one is not standardised.
-    pub fn standardized_like(self, train: &Dataset) -> Result<Self> {
-        let Some(standardizer) = &train.standardizer else {
-            let problem = "the training set is not standardised; call `standardized()` on it first";
-            return Err(Error::data("standardized_like", problem));
+/// Shapes of one sample of every input, target and weight.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Shapes {
+    /// Of the inputs.
+    pub x: Vec<Dims>,
+    /// Of the targets; none where there are only inputs.
+    pub y: Vec<Dims>,
+    /// Of the sample weights: none, or one for each target.
+    pub weights: Vec<Dims>,
+}
+
+impl Shapes {
+    /// Shapes of inputs and targets, without the batch axis: `Shapes::new(&[&[28, 28, 1]], &[&[10]])`.
+    ///
+    /// # Errors
+    /// If there is no input, or a shape has more than seven axes or more elements than can be counted.
+    pub fn new(x: &[&[usize]], y: &[&[usize]]) -> Result<Shapes> {
+        if x.is_empty() {
+            return Err(
+                Error::arg("x", "the shape of at least one input", "none").owned_by("Shapes")
+            );
+        }
+        let dims = |shapes: &[&[usize]]| -> Result<Vec<Dims>> {
+            shapes.iter().map(|s| sample_dims(s)).collect()
         };
-        standardizer.transform(&self.x)?;
-        Ok(self.transformed(standardizer))
+        Ok(Shapes {
+            x: dims(x)?,
+            y: dims(y)?,
+            weights: Vec::new(),
+        })
     }
 
-    /// What brings new rows into the form of `x`, if this set is standardised.
-    pub fn standardizer(&self) -> Option<&Standardizer> {
-        self.standardizer.as_ref()
-    }
-
-    /// A random `test_fraction` of the rows apart from the others: `(train, test)`.
-    pub fn split(&self, test_fraction: f64, seed: Seed) -> Result<(Self, Self)> {
-        let (train, test) = train_test_split(self.len(), test_fraction, seed)?;
-        Ok((self.rows(&train)?, self.rows(&test)?))
-    }
-
-    /// Like [`Dataset::split`], with every class in the test set to within one row of its share.
+    /// With a weight for every sample of every target.
     ///
     /// ```
-    /// use oxhorn::{data::datasets, random::Seed};
-    ///
-    /// // 357 of 569 are benign, so 71.4 of a fifth are.
-    /// let (_, test) = datasets::breast_cancer()?.split_stratified(0.2, Seed(7))?;
-    /// assert_eq!(test.len(), 114);
-    /// assert_eq!(test.y.sum(), 71.0);
+    /// use oxhorn::data::Shapes;
+    /// let shapes = Shapes::new(&[&[4]], &[&[1], &[3]])?.weighted();
+    /// assert_eq!((shapes.y.len(), shapes.weights.len(), shapes.weights[0].numel()), (2, 2, 1));
     /// # Ok::<(), oxhorn::Error>(())
     /// ```
-    pub fn split_stratified(&self, test_fraction: f64, seed: Seed) -> Result<(Self, Self)> {
-        let count = test_rows(self.len(), test_fraction)?;
-        let mut classes = self.rows_of_classes()?;
-        let shares = shares(&classes, count, test_fraction);
-        let mut rng = Rng::new(seed.0);
-        let (mut train, mut test) = (vec![], vec![]);
-        for (rows, share) in classes.iter_mut().zip(shares) {
-            rng.shuffle(rows);
-            test.extend_from_slice(&rows[..share]);
-            train.extend_from_slice(&rows[share..]);
-        }
-        rng.shuffle(&mut train);
-        rng.shuffle(&mut test);
-        Ok((self.rows(&train)?, self.rows(&test)?))
-    }
-
-    /// The rows of each class, that is of each distinct row of `y`.
-    fn rows_of_classes(&self) -> Result<Vec<Vec<u32>>> {
-        let mut classes: BTreeMap<Vec<u32>, Vec<u32>> = BTreeMap::new();
-        for (row, y) in (0..).zip(self.y.rows()) {
-            // Adding 0 makes -0 and 0 one class.
-            let key = y.iter().map(|v| (v + 0.0).to_bits()).collect();
-            classes.entry(key).or_default().push(row);
-        }
-        match classes.values().find(|rows| rows.len() < 2) {
-            Some(rows) => {
-                let y = self.y.row(rows[0] as usize);
-                let problem = format!(
-                    "the class {y} has a single row and cannot be on both sides; for a target of numbers use `split`"
-                );
-                Err(Error::data("split_stratified", problem))
-            }
-            None => Ok(classes.into_values().collect()),
-        }
-    }
-
-    /// Widths fit.
-    fn transformed(mut self, standardizer: &Standardizer) -> Self {
-        if let Ok(x) = standardizer.transform(&self.x) {
-            self.x = x;
-            self.standardizer = Some(match &self.standardizer {
-                Some(first) => first.then(standardizer),
-                None => standardizer.clone(),
-            });
-        }
+    pub fn weighted(mut self) -> Self {
+        self.weights = vec![Dims::default(); self.y.len()];
         self
     }
 }
 
-/// Test rows of each class: its share rounded down, and one more for those that lost most by that.
-fn shares(classes: &[Vec<u32>], count: usize, test_fraction: f64) -> Vec<usize> {
-    let exact: Vec<f64> = classes
-        .iter()
-        .map(|rows| rows.len() as f64 * test_fraction)
-        .collect();
-    let mut shares: Vec<usize> = exact.iter().map(|share| share.floor() as usize).collect();
-    let mut order: Vec<usize> = (0..classes.len()).collect();
-    order.sort_by(|&a, &b| exact[b].fract().total_cmp(&exact[a].fract()));
-    let missing = count.saturating_sub(shares.iter().sum());
-    for &class in order.iter().take(missing) {
-        shares[class] += 1;
+/// The shape of a sample, whose elements can be counted.
+pub(crate) fn sample_dims(shape: &[usize]) -> Result<Dims> {
+    let count = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
+    match count {
+        Some(n) if n <= isize::MAX as usize / size_of::<Float>() && shape.len() <= MAX_RANK => {
+            Dims::new(shape)
+        }
+        _ => {
+            let want = format!("a sample of at most {MAX_RANK} axes that fits memory");
+            Err(Error::shape(want, format!("{shape:?}")))
+        }
     }
-    shares
 }
 
-/// More distinct words than this in a column are names or free text, not categories.
-const MAX_CATEGORIES: usize = 1000;
+/// The samples of one batch. A dataset fills it, and it keeps its memory from batch to batch.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Minibatch {
+    /// Inputs.
+    pub x: Vec<Part>,
+    /// Targets.
+    pub y: Vec<Part>,
+    /// Sample weights: none, or one part for each target.
+    pub weights: Vec<Part>,
+}
 
-impl Table {
-    /// One column as the target, all others as features.
-    ///
-    /// A column of words becomes one feature `column=word` of 0 and 1 for each word; a target of words becomes classes in
-    /// sorted order.
-    ///
-    /// ```
-    /// use ndarray::array;
-    /// use oxhorn::data::Table;
-    ///
-    /// let data = Table::parse("size,colour,kind\n1.5,red,cat\n2.5,blue,bird\n3,red,cat\n")?.dataset("kind")?;
-    /// assert_eq!(data.feature_names, ["size", "colour=blue", "colour=red"]);
-    /// assert_eq!(data.x, array![[1.5, 0.0, 1.0], [2.5, 1.0, 0.0], [3.0, 0.0, 1.0]]);
-    /// assert_eq!(data.class_names, ["bird", "cat"]);
-    /// assert_eq!(data.y, array![[1.0], [0.0], [1.0]]);
-    /// # Ok::<(), oxhorn::Error>(())
-    /// ```
-    pub fn dataset(&self, target: &str) -> Result<Dataset> {
-        let (y, class_names) = match self.is_numeric(target)? {
-            true => (self.numeric(target)?, vec![]),
-            false => {
-                let (labels, classes) = self.labels(target)?;
-                (
-                    labels.into_iter().map(|label| label as f32).collect(),
-                    classes,
-                )
-            }
-        };
-        let (mut columns, mut feature_names) = (vec![], vec![]);
-        for column in self.headers().iter().filter(|&header| header != target) {
-            if self.is_numeric(column)? {
-                columns.push(self.numeric(column)?);
-                feature_names.push(column.clone());
-                continue;
-            }
-            let (labels, words) = self.labels(column)?;
-            if words.len() > MAX_CATEGORIES {
-                let problem = format!(
-                    "column `{column}` has {} different words, too many for categories; leave it out with `without`",
-                    words.len()
-                );
-                return Err(Error::data(self.source(), problem));
-            }
-            for (class, word) in (0..).zip(words) {
-                let flag = |&label: &u32| if label == class { 1.0 } else { 0.0 };
-                columns.push(labels.iter().map(flag).collect());
-                feature_names.push(format!("{column}={word}"));
+impl Minibatch {
+    /// No samples, of these shapes.
+    pub fn reset(&mut self, shapes: &Shapes) {
+        for (parts, shapes) in [
+            (&mut self.x, &shapes.x),
+            (&mut self.y, &shapes.y),
+            (&mut self.weights, &shapes.weights),
+        ] {
+            parts.resize_with(shapes.len(), Part::default);
+            for (part, shape) in parts.iter_mut().zip(shapes) {
+                part.reset(*shape);
             }
         }
-        if columns.is_empty() {
-            let problem = format!("there is no column beside the target `{target}`");
-            return Err(Error::data(self.source(), problem));
+    }
+
+    /// Number of samples (of the first input).
+    pub fn len(&self) -> usize {
+        self.x.first().map_or(0, Part::len)
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Inputs, then targets, then weights.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = &Part> {
+        self.x.iter().chain(&self.y).chain(&self.weights)
+    }
+
+    pub(crate) fn parts_mut(&mut self) -> impl Iterator<Item = &mut Part> {
+        self.x
+            .iter_mut()
+            .chain(&mut self.y)
+            .chain(&mut self.weights)
+    }
+
+    /// No samples, of the shapes of another batch.
+    pub(crate) fn reset_like(&mut self, other: &Minibatch) {
+        for (parts, like) in [
+            (&mut self.x, &other.x),
+            (&mut self.y, &other.y),
+            (&mut self.weights, &other.weights),
+        ] {
+            parts.resize_with(like.len(), Part::default);
+            for (part, like) in parts.iter_mut().zip(like) {
+                part.reset(like.shape);
+            }
         }
-        let x = Array2::from_shape_fn((self.len(), columns.len()), |(row, column)| {
-            columns[column][row]
-        });
-        let y = Array2::from_shape_fn((self.len(), 1), |(row, _)| y[row]);
-        Ok(Dataset {
-            feature_names,
-            class_names,
-            ..Dataset::new(x, y)?
-        })
+    }
+
+    /// Whether every part has the shape of that of another batch.
+    pub(crate) fn is_like(&self, other: &Minibatch) -> bool {
+        let (x, y) = (self.x.len() == other.x.len(), self.y.len() == other.y.len());
+        x && y
+            && self.weights.len() == other.weights.len()
+            && self
+                .parts()
+                .zip(other.parts())
+                .all(|(a, b)| a.shape == b.shape)
+    }
+
+    /// Adds one sample of a batch with the same shapes.
+    pub(crate) fn push_from(&mut self, other: &Minibatch, row: usize) {
+        for (part, from) in self.parts_mut().zip(other.parts()) {
+            part.add().copy_from_slice(from.row(row));
+        }
+    }
+}
+
+/// One input, target or weight of the samples of a batch, row-major.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Part {
+    data: Vec<Float>,
+    shape: Dims,
+    len: usize,
+}
+
+impl Part {
+    /// No samples, of this shape.
+    pub fn reset(&mut self, shape: Dims) {
+        self.data.clear();
+        (self.shape, self.len) = (shape, 0);
+    }
+
+    /// Adds a sample.
+    ///
+    /// # Errors
+    /// If it has not as many elements as the shape says.
+    pub fn push(&mut self, sample: &[Float]) -> Result<()> {
+        let want = self.shape.numel();
+        if sample.len() != want {
+            let want = format!("{want} numbers, for a sample of shape {}", self.shape);
+            return Err(Error::shape(want, sample.len()).owned_by("Part::push"));
+        }
+        self.data.extend_from_slice(sample);
+        self.len += 1;
+        Ok(())
+    }
+
+    /// Adds a sample of zeros, to be written over.
+    pub fn add(&mut self) -> &mut [Float] {
+        let start = self.data.len();
+        self.data.resize(start + self.shape.numel(), 0.0);
+        self.len += 1;
+        &mut self.data[start..]
+    }
+
+    /// Number of samples.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Shape of one sample.
+    pub fn shape(&self) -> Dims {
+        self.shape
+    }
+
+    /// All samples.
+    pub fn data(&self) -> &[Float] {
+        &self.data
+    }
+
+    /// All samples, to be changed.
+    pub fn data_mut(&mut self) -> &mut [Float] {
+        &mut self.data
+    }
+
+    /// One sample.
+    ///
+    /// # Panics
+    /// If there is no such sample.
+    pub fn row(&self, row: usize) -> &[Float] {
+        let width = self.shape.numel();
+        &self.data[row * width..][..width]
+    }
+
+    pub(crate) fn row_mut(&mut self, row: usize) -> &mut [Float] {
+        let width = self.shape.numel();
+        &mut self.data[row * width..][..width]
+    }
+
+    /// Puts the last sample in the place of this one, and has one less.
+    pub(crate) fn swap_remove(&mut self, row: usize) {
+        let width = self.shape.numel();
+        self.len -= 1;
+        self.data.copy_within(self.len * width.., row * width);
+        self.data.truncate(self.len * width);
+    }
+}
+
+impl AsRef<[Float]> for Part {
+    fn as_ref(&self) -> &[Float] {
+        &self.data
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ndarray::array;
 
-    /// `sizes[c]` rows of class c; the feature is the number of the row.
-    fn classes(sizes: &[usize]) -> Dataset {
-        let y: Vec<f32> = (0..sizes.len())
-            .flat_map(|c| vec![c as f32; sizes[c]])
-            .collect();
-        let x = Array2::from_shape_fn((y.len(), 1), |(row, _)| row as f32);
-        Dataset::new(x, Array2::from_shape_vec((y.len(), 1), y).unwrap()).unwrap()
-    }
-
-    fn count(data: &Dataset, class: usize) -> usize {
-        data.y.iter().filter(|&&y| y == class as f32).count()
+    #[test]
+    fn parts_keep_their_memory() {
+        let shapes = Shapes::new(&[&[2]], &[&[]]).unwrap().weighted();
+        let mut batch = Minibatch::default();
+        batch.reset(&shapes);
+        batch.x[0].push(&[1.0, 2.0]).unwrap();
+        batch.x[0].add().fill(3.0);
+        assert!(batch.x[0].push(&[1.0]).is_err());
+        assert_eq!((batch.len(), batch.x[0].row(1)), (2, &[3.0, 3.0][..]));
+        batch.x[0].swap_remove(0);
+        assert_eq!(batch.x[0].data(), [3.0, 3.0]);
+        let memory = batch.x[0].data().as_ptr();
+        batch.reset(&shapes);
+        assert!(batch.is_empty());
+        batch.x[0].push(&[4.0, 5.0]).unwrap();
+        assert_eq!(batch.x[0].data().as_ptr(), memory);
     }
 
     #[test]
-    fn a_split_keeps_rows_together_and_loses_none() {
-        let data = classes(&[30, 20, 7]);
-        for seed in 0..20 {
-            for (train, test) in [
-                data.split(0.3, Seed(seed)).unwrap(),
-                data.split_stratified(0.3, Seed(seed)).unwrap(),
-            ] {
-                assert_eq!((train.len(), test.len()), (40, 17));
-                let mut seen: Vec<usize> = vec![];
-                for part in [&train, &test] {
-                    for (x, y) in part.x.iter().zip(&part.y) {
-                        assert_eq!(*y, data.y[[*x as usize, 0]]);
-                        seen.push(*x as usize);
-                    }
-                }
-                seen.sort_unstable();
-                assert!(seen.into_iter().eq(0..57));
-            }
-        }
-        assert_eq!(
-            data.split(0.3, Seed(1)).unwrap(),
-            data.split(0.3, Seed(1)).unwrap()
-        );
-        assert_ne!(
-            data.split(0.3, Seed(1)).unwrap(),
-            data.split(0.3, Seed(2)).unwrap()
-        );
-    }
-
-    #[test]
-    fn stratified_classes_keep_their_share() {
-        for sizes in [
-            &[30, 20, 7][..],
-            &[2, 2, 2, 2],
-            &[100, 3],
-            &[11, 11, 11, 11, 11, 11],
-        ] {
-            let data = classes(sizes);
-            for fraction in [0.1, 0.25, 0.29, 0.5, 0.8] {
-                let Ok((train, test)) = data.split_stratified(fraction, Seed(3)) else {
-                    assert!(test_rows(data.len(), fraction).is_err());
-                    continue;
-                };
-                for (class, &size) in sizes.iter().enumerate() {
-                    let want = size as f64 * fraction;
-                    assert!((count(&test, class) as f64 - want).abs() <= 1.0);
-                    assert_eq!(count(&test, class) + count(&train, class), size);
-                }
-            }
-        }
-        let error = classes(&[5, 1]).split_stratified(0.5, Seed(0)).unwrap_err();
-        assert!(error.to_string().contains("the class [1] has a single row"));
-        // One-hot targets are classes too.
-        let (_, test) = classes(&[6, 4])
-            .one_hot()
-            .unwrap()
-            .split_stratified(0.5, Seed(0))
-            .unwrap();
-        assert_eq!(test.y.sum_axis(Axis(0)), array![3.0, 2.0]);
-    }
-
-    #[test]
-    fn the_standardizer_is_kept() {
-        let raw = classes(&[3, 3]);
-        let once = raw.clone().standardized();
-        let again = once.clone().standardized();
-        for set in [&once, &again] {
-            let (train, _) = set.split(0.5, Seed(0)).unwrap();
-            let z = train.standardizer().unwrap().transform(&raw.x).unwrap();
-            assert!((z - &set.x).iter().all(|d| d.abs() < 1e-6));
-        }
-        let like = raw.clone().standardized_like(&once).unwrap();
-        assert_eq!(like, once);
-        assert!(raw.clone().standardized_like(&raw).is_err());
-    }
-
-    #[test]
-    fn mistakes() {
-        let message = |x, y| Dataset::new(x, y).unwrap_err().to_string();
-        assert_eq!(
-            message(array![[1.0]], array![[1.0], [2.0]]),
-            "dataset: x has 1 rows, y has 2"
-        );
-        assert_eq!(
-            message(array![[1.0, f32::NAN]], array![[1.0]]),
-            "x: row 0, column 1 is NaN"
-        );
-        assert!(message(Array2::zeros((0, 2)), Array2::zeros((0, 1))).contains("nothing in x"));
-        let table = Table::parse("a,b\n1,2\n3,4\n").unwrap();
-        let error = table.dataset("bb").unwrap_err().to_string();
-        assert!(error.contains("did you mean `b`?"));
-        let alone = Table::parse("a\n1\n2\n").unwrap().dataset("a").unwrap_err();
-        assert!(alone.to_string().contains("no column beside the target"));
-        assert!(classes(&[2, 2]).one_hot().unwrap().one_hot().is_err());
+    fn shapes_that_cannot_be() {
+        assert!(Shapes::new(&[], &[&[1]]).is_err());
+        assert!(Shapes::new(&[&[1; 8]], &[]).is_err());
+        assert!(Shapes::new(&[&[usize::MAX, 2]], &[]).is_err());
+        assert!(Shapes::new(&[&[usize::MAX / 2]], &[]).is_err());
     }
 }

@@ -1,6 +1,6 @@
 //! Data that comes with the crate.
 
-use super::{Dataset, Table};
+use super::{Table, Tabular};
 use crate::error::Result;
 
 /// Breast Cancer Wisconsin (Diagnostic): 569 tumours, 30 measurements of their cell nuclei, `y` is 1 for benign and 0 for
@@ -18,7 +18,7 @@ use crate::error::Result;
 /// assert_eq!(data.y.sum(), 357.0);
 /// # Ok::<(), oxhorn::Error>(())
 /// ```
-pub fn breast_cancer() -> Result<Dataset> {
+pub fn breast_cancer() -> Result<Tabular> {
     let text = include_str!("../../examples/data/breast_cancer.csv");
     let mut data = Table::parse_named(text, "breast_cancer.csv".into())?.dataset("benign")?;
     data.class_names = vec!["malignant".into(), "benign".into()];
@@ -32,10 +32,10 @@ mod tests {
     #[test]
     fn the_data_of_the_examples_can_be_read() {
         let path = |name: &str| format!("{}/examples/data/{name}.csv", env!("CARGO_MANIFEST_DIR"));
-        let diabetes = Dataset::from_csv(path("diabetes"), "progression").unwrap();
+        let diabetes = Tabular::from_csv(path("diabetes"), "progression").unwrap();
         assert_eq!(diabetes.x.dim(), (442, 10));
         assert_eq!(diabetes.y[[0, 0]], 151.0);
-        let digits = Dataset::from_csv(path("digits"), "digit").unwrap();
+        let digits = Tabular::from_csv(path("digits"), "digit").unwrap();
         assert_eq!(digits.x.dim(), (1797, 64));
         assert_eq!(digits.one_hot().unwrap().y.dim(), (1797, 10));
     }

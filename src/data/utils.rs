@@ -1,12 +1,18 @@
-//! Small helpers around labels and rows.
+//! Keras's small helpers around labels, rows and sequences.
 
 use std::fmt::Display;
 
-use ndarray::Array2;
+use ndarray::{Array, Array2, ArrayBase, Axis, Data, Dimension, RemoveAxis};
 
 use crate::{
     error::{Error, Result},
+    float::Float,
     random::{Rng, Seed},
+};
+
+pub use super::sequences::{Pad, Side, pad_sequences};
+pub use super::split::{
+    train_test_split_grouped, train_test_split_ordered, train_test_split_stratified,
 };
 
 /// A class label: an integer, or a float that holds one.
@@ -88,6 +94,54 @@ pub fn to_categorical<L: Label>(
     Ok(y)
 }
 
+/// The array divided by its norms along an axis, where they are not 0: Keras's `utils.normalize`, whose defaults are the last axis
+/// (-1) and `order` 2. The norm of order `p` is the p-th root of the sum of the p-th powers of the magnitudes, of
+/// `f64::INFINITY` the largest magnitude, of `f64::NEG_INFINITY` the smallest, of 0 the number of values that are not 0.
+///
+/// ```
+/// use ndarray::array;
+/// use oxhorn::data::utils::normalize;
+///
+/// let x = array![[3.0, 4.0], [0.0, 0.0]];
+/// assert_eq!(normalize(&x, -1, 2.0)?, array![[0.6, 0.8], [0.0, 0.0]]);
+/// assert_eq!(normalize(&x, 1, f64::INFINITY)?, array![[0.75, 1.0], [0.0, 0.0]]);
+/// assert_eq!(normalize(&x, 0, 1.0)?, array![[1.0, 1.0], [0.0, 0.0]]);
+/// # Ok::<(), oxhorn::Error>(())
+/// ```
+///
+/// # Errors
+/// If there is no such axis, or the order is not a number.
+pub fn normalize<S, D>(x: &ArrayBase<S, D>, axis: isize, order: f64) -> Result<Array<Float, D>>
+where
+    S: Data<Elem = Float>,
+    D: Dimension + RemoveAxis,
+{
+    let rank = x.ndim() as isize;
+    if axis < -rank || axis >= rank {
+        let want = format!("an axis from {} to {}", -rank, rank - 1);
+        return Err(Error::arg("axis", want, axis).owned_by("normalize"));
+    }
+    if order.is_nan() {
+        return Err(Error::arg("order", "a number", order).owned_by("normalize"));
+    }
+    let mut y = x.to_owned();
+    for mut lane in y.lanes_mut(Axis(axis.rem_euclid(rank) as usize)) {
+        let sizes = lane.iter().map(|v| f64::from(v.abs()));
+        let norm = match order {
+            f64::INFINITY => sizes.fold(0.0, f64::max),
+            f64::NEG_INFINITY => sizes.fold(f64::INFINITY, f64::min),
+            0.0 => sizes.filter(|v| *v != 0.0).count() as f64,
+            1.0 => sizes.sum(),
+            2.0 => sizes.map(|v| v * v).sum::<f64>().sqrt(),
+            p => sizes.map(|v| v.powf(p)).sum::<f64>().powf(1.0 / p),
+        };
+        if norm != 0.0 {
+            lane.mapv_inplace(|v| (f64::from(v) / norm) as Float);
+        }
+    }
+    Ok(y)
+}
+
 /// A random choice of `test_fraction` of the rows `0..rows`: (train, test).
 ///
 /// ```
@@ -140,6 +194,21 @@ mod tests {
         assert!(to_categorical(vec![1e7; 1000], None).is_err());
         assert_eq!(message(&[]), "labels: there are none");
         assert_eq!(to_categorical([0u8; 0], Some(3)).unwrap().dim(), (0, 3));
+    }
+
+    #[test]
+    fn norms_of_other_orders_and_axes() {
+        let x = ndarray::array![[[1.0, -2.0], [4.0, 0.0]]];
+        assert_eq!(
+            normalize(&x, 1, 0.0).unwrap(),
+            ndarray::array![[[0.5, -2.0], [2.0, 0.0]]]
+        );
+        let least = normalize(&x, 2, f64::NEG_INFINITY).unwrap();
+        assert_eq!(least, ndarray::array![[[1.0, -2.0], [4.0, 0.0]]]);
+        let cubes = normalize(&x, -1, 3.0).unwrap();
+        assert!((cubes[[0, 0, 1]] + 2.0 / (9.0 as Float).cbrt()).abs() < 1e-6);
+        assert!(normalize(&x, 3, 2.0).is_err() && normalize(&x, -4, 2.0).is_err());
+        assert!(normalize(&x, 0, f64::NAN).is_err());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The engine: [`Graph`] (what is computed) -> [`Plan`](plan::Plan) (order and memory) -> [`Workspace`](workspace::Workspace)
 //! (the only memory that a step changes) -> [`run`] (two loops). It knows the trait [`Layer`], never a concrete layer.
 
+pub mod lookups;
 mod outputs;
 pub mod plan;
 pub mod run;
@@ -239,13 +240,7 @@ impl Graph {
             .iter()
             .map(|&v| self.values[v].clone())
             .collect();
-        let Entry {
-            layer,
-            name,
-            input_shapes,
-            vars,
-            ..
-        } = &self.entries[entry];
+        let Entry { layer, name, .. } = &self.entries[entry];
         let layer = bound.layer.as_ref().unwrap_or(layer);
         let named = |e: Error| e.owned_by(name);
         let mut outputs = vec![layer.output_shape(&shapes).map_err(named)?];
@@ -257,8 +252,32 @@ impl Graph {
             );
             return Err(Error::shape(want, got).owned_by(name));
         }
-        if shapes != *input_shapes {
-            let weights = layer.weights(&shapes).map_err(named)?;
+        self.check_weights(entry, layer, &shapes)?;
+        let layer = layer.clone();
+        let first = self.values.len();
+        self.values.extend(outputs);
+        let outputs: Vec<usize> = (first..self.values.len()).collect();
+        self.nodes.push(Node {
+            layer,
+            entry,
+            inputs: bound.inputs,
+            outputs: outputs.clone(),
+            mask: bound.mask,
+            training: bound.training,
+        });
+        Ok(outputs)
+    }
+
+    /// An error unless the layer would have the same weights for inputs of these shapes.
+    fn check_weights(&self, entry: usize, layer: &Arc<dyn Layer>, shapes: &[Shape]) -> Result<()> {
+        let Entry {
+            name,
+            input_shapes,
+            vars,
+            ..
+        } = &self.entries[entry];
+        if *shapes != **input_shapes {
+            let weights = layer.weights(shapes).map_err(|e| e.owned_by(name))?;
             let same = self.vars[vars.clone()]
                 .iter()
                 .map(|v| v.weight.shape)
@@ -275,24 +294,12 @@ impl Graph {
                 };
                 return Err(Error::shape(
                     format!("{} as at its first call", list(input_shapes)),
-                    list(&shapes),
+                    list(shapes),
                 )
                 .owned_by(name));
             }
         }
-        let layer = layer.clone();
-        let first = self.values.len();
-        self.values.extend(outputs);
-        let outputs: Vec<usize> = (first..self.values.len()).collect();
-        self.nodes.push(Node {
-            layer,
-            entry,
-            inputs: bound.inputs,
-            outputs: outputs.clone(),
-            mask: bound.mask,
-            training: bound.training,
-        });
-        Ok(outputs)
+        Ok(())
     }
 
     /// Puts the layers into this order (a permutation of their indices) and lays out the arenas accordingly.

@@ -57,6 +57,8 @@ pub struct Step {
     pub stats: Range<usize>,
     /// Whether its weights are trained.
     pub trainable: bool,
+    /// Whether its table is trained by the rows that it looked up.
+    pub looks_up: bool,
     /// Whether it remembers something from batch to batch, trained or not.
     pub remembers: bool,
     /// Whether backward runs it at all.
@@ -159,7 +161,7 @@ impl Plan {
     /// # Errors
     /// If a layer refuses the shapes.
     pub fn new(graph: &Graph, inputs: &[Dims], mode: Mode) -> Result<Plan> {
-        let dims = concrete_shapes(graph, inputs)?;
+        let dims = concrete_shapes(graph, inputs, mode)?;
         let mut plan = Plan {
             places: vec![Place::Input(usize::MAX); dims.len()],
             grads: vec![None; dims.len()],
@@ -238,6 +240,7 @@ impl Plan {
                 merged: false,
                 stats,
                 trainable: entry.trainable,
+                looks_up: contract.looks_up && entry.trainable,
                 remembers: !entry.memory.is_empty(),
                 backward: false,
                 dx: vec![Dest::None; node.inputs.len()],
@@ -476,7 +479,7 @@ impl Plan {
 }
 
 /// Shapes of all values for concrete inputs.
-fn concrete_shapes(graph: &Graph, inputs: &[Dims]) -> Result<Vec<Dims>> {
+fn concrete_shapes(graph: &Graph, inputs: &[Dims], mode: Mode) -> Result<Vec<Dims>> {
     let mut dims = vec![Dims::default(); graph.values.len()];
     for ((&v, &given), i) in graph.inputs.iter().zip(inputs).zip(0..) {
         if !graph.values[v].accepts(&given) {
@@ -492,20 +495,30 @@ fn concrete_shapes(graph: &Graph, inputs: &[Dims]) -> Result<Vec<Dims>> {
         }
         dims[v] = given;
     }
+    // Whether a layer gives another shape in inference: then weights may not fit.
+    let mut moved = false;
     for node in &graph.nodes {
         let shapes: Vec<Shape> = node.inputs.iter().map(|&v| dims[v].into()).collect();
         let name = &graph.entries[node.entry].name;
-        let mut outputs = vec![
-            node.layer
-                .output_shape(&shapes)
-                .map_err(|e| e.owned_by(name))?,
-        ];
+        let infers = match node.training {
+            Some(training) => !training,
+            None => mode == Mode::Infer,
+        };
+        let shape = match infers {
+            true => node.layer.inference_shape(&shapes),
+            false => node.layer.output_shape(&shapes),
+        };
+        let mut outputs = vec![shape.map_err(|e| e.owned_by(name))?];
         outputs.extend(
             node.layer
                 .more_outputs(&shapes)
                 .map_err(|e| e.owned_by(name))?,
         );
+        if infers && moved {
+            graph.check_weights(node.entry, &node.layer, &shapes)?;
+        }
         for (&v, shape) in node.outputs.iter().zip(&outputs) {
+            moved |= !graph.values[v].agrees(shape);
             dims[v] = shape.known().ok_or_else(|| {
                 Error::shape("known input sizes to give a known output size", shape).owned_by(name)
             })?;

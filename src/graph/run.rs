@@ -116,6 +116,7 @@ impl<'a> Pass<'a> {
         for range in &self.plan.zero_dw {
             dw[range.clone()].fill(0.0);
         }
+        ws.lookups.clear();
         for (s, step) in self
             .plan
             .steps
@@ -175,6 +176,7 @@ impl<'a> Pass<'a> {
         let mut saved = take(&mut ws.saved[s]);
         let mut saved_index = take(&mut ws.saved_index[s]);
         let mut scratch = take(&mut ws.scratch);
+        let mut lookups = take(&mut ws.lookups);
         self.with_inputs(step, ws, false, |x, masks| {
             let (mut inline, mut heap): ([Option<ViewMut>; INLINE], Vec<_>) = Default::default();
             let dx = if step.inputs.len() <= INLINE {
@@ -184,6 +186,9 @@ impl<'a> Pass<'a> {
                 &mut heap[..]
             };
             let dy = self.gradients(step, dy, &mut hands, dx);
+            if lookups.keep && step.looks_up {
+                lookups.push(entry.params.start, x[0].data, dy.data);
+            }
             let mut views;
             let dmore = if dmore.is_empty() {
                 &mut []
@@ -216,6 +221,7 @@ impl<'a> Pass<'a> {
             })
         });
         (ws.saved[s], ws.saved_index[s], ws.scratch) = (saved, saved_index, scratch);
+        ws.lookups = lookups;
         for (dest, buffer) in step.dx.iter().zip(hands.drain(..)) {
             match *dest {
                 Dest::Write(slot) => ws.grads[slot] = buffer,

@@ -89,6 +89,12 @@ impl Graph {
         kind == Kind::Trainable && !frozen && self.entries[var.entry].trainable
     }
 
+    /// Whether it is a table whose gradient is the rows that were looked up; see [`Contract::looks_up`](crate::layer::Contract::looks_up).
+    pub fn looks_up(&self, var: &Var) -> bool {
+        let entry = &self.entries[var.entry];
+        entry.params.start == var.range.start && entry.layer.contract().looks_up
+    }
+
     /// Whether one range of the arena follows another with no more between them than alignment.
     pub fn adjoining(&self, first: &Range<usize>, second: &Range<usize>) -> bool {
         second.start >= first.end && second.start - first.end < super::ALIGN

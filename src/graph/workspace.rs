@@ -1,5 +1,6 @@
 //! The only memory that a step changes. One per thread; grows to the largest batch it has seen and then never allocates.
 
+use super::lookups::Lookups;
 use super::plan::Plan;
 use crate::kernels::memory::Buffer;
 
@@ -19,6 +20,8 @@ pub struct Workspace {
     pub(super) hands: Vec<Buffer>,
     /// Statistics of the step, for [`Pass::update_state`](super::run::Pass::update_state).
     pub stats: Buffer,
+    /// What lookup layers added to their tables in the last backward pass.
+    pub lookups: Lookups,
     /// Sum of the penalties on outputs in the last forward pass, each divided by the batch size.
     pub penalty: f64,
 }

@@ -7,6 +7,7 @@ mod channels;
 pub mod conv;
 pub mod einsum;
 pub mod elementwise;
+pub mod fft;
 pub mod gates;
 pub mod gemm;
 pub mod grid;

@@ -57,6 +57,11 @@ pub trait Layer: Debug + Send + Sync {
     /// Shape of the (first) output. All validation of arguments and inputs happens here; axes may still be unknown.
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape>;
 
+    /// Shape of the (first) output in inference, where it differs: RandomCrop crops in training only.
+    fn inference_shape(&self, inputs: &[Shape]) -> Result<Shape> {
+        self.output_shape(inputs)
+    }
+
     /// Shapes of further outputs (the states of a recurrent layer).
     fn more_outputs(&self, _inputs: &[Shape]) -> Result<Vec<Shape>> {
         Ok(Vec::new())
@@ -268,6 +273,9 @@ pub struct Contract {
     pub batch_coupled: bool,
     /// Backward honours [`Backward::accum`]: with `Replace`, `dw` holds garbage and is to be overwritten. Saves a sweep.
     pub overwrites_dw: bool,
+    /// The gradient of the first weight, a table, is the rows of `dy` added to the rows that the first input names (as
+    /// [`table_row`] reads it). The engine keeps them where an optimizer treats a row that was looked up twice as Keras does.
+    pub looks_up: bool,
     /// Gradients flow to the inputs. False for what cannot be differentiated (token ids into an embedding).
     pub differentiable: bool,
     /// What becomes of the mask of the input.
@@ -284,11 +292,19 @@ impl Default for Contract {
             in_place: false,
             batch_coupled: false,
             overwrites_dw: false,
+            looks_up: false,
             differentiable: true,
             mask: MaskRule::Stop,
             takes_masks: false,
         }
     }
+}
+
+/// The row that an id means in a table of so many: negative ones count from the end. `None`: there is none.
+pub fn table_row(id: Float, rows: usize) -> Option<usize> {
+    let id = id.trunc();
+    let at = if id < 0.0 { id + rows as Float } else { id };
+    (at >= 0.0 && at < rows as Float).then_some(at as usize)
 }
 
 /// What becomes of a mask, as Keras decides it.

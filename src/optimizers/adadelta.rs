@@ -1,7 +1,10 @@
 //! Adadelta.
 
-use super::{Optimizer, Tick, Var, check_not_negative, check_share, identity, optimizer};
+use super::{
+    Optimizer, Powers, Row, Tick, Var, check_not_negative, check_share, identity, optimizer,
+};
 use crate::error::Result;
+use crate::float::Float;
 use crate::kernels::update;
 
 optimizer! {
@@ -32,6 +35,25 @@ impl Optimizer for Adadelta {
 
     fn slots(&self) -> &[&'static str] {
         &["accumulated_grad", "accumulated_delta_var"]
+    }
+
+    fn powers(&self) -> Option<Powers> {
+        Some(Powers::Squares)
+    }
+
+    fn separate(&self, tick: &Tick<'_>, row: Row<'_>) {
+        // Keras squares the steps of the row one by one, too: the update is given the root of the sum of squares in the place of the
+        // gradient, and the weight moves by the difference before.
+        let Row { w, g, sums, slots } = row;
+        let [a, d, ..] = slots else { return };
+        let (rho, epsilon) = (self.rho as Float, self.epsilon as Float);
+        let lr = tick.lr as Float / (1.0 - tick.decay);
+        for ((((w, g), sum), a), d) in w.iter_mut().zip(g).zip(sums).zip(&**a).zip(&**d) {
+            let root = sum.sqrt();
+            let a = rho * a + (1.0 - rho) * sum;
+            *w += lr * (root - *g * tick.grad_scale) * ((d + epsilon) / (a + epsilon)).sqrt();
+            *g = root / tick.grad_scale;
+        }
     }
 
     fn update(&self, tick: &Tick<'_>, var: Var<'_>) {

@@ -1,6 +1,6 @@
 //! Adagrad.
 
-use super::{Initial, Optimizer, Tick, Var, check_not_negative, identity, optimizer};
+use super::{Initial, Optimizer, Powers, Row, Tick, Var, check_not_negative, identity, optimizer};
 use crate::error::Result;
 use crate::float::Float;
 use crate::kernels::update;
@@ -38,6 +38,14 @@ impl Optimizer for Adagrad {
 
     fn initial(&self, _slot: usize) -> Initial {
         Initial::Value(self.initial_accumulator_value as Float)
+    }
+
+    fn powers(&self) -> Option<Powers> {
+        Some(Powers::Squares)
+    }
+
+    fn separate(&self, tick: &Tick<'_>, row: Row<'_>) {
+        row.add_squares(0, tick, 1.0, 1.0);
     }
 
     fn update(&self, tick: &Tick<'_>, var: Var<'_>) {

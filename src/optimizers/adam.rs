@@ -2,7 +2,9 @@
 
 use serde_json::json;
 
-use super::{Arguments, Common, Optimizer, Tick, Var, check_decay, check_not_negative};
+use super::{
+    Arguments, Common, Optimizer, Powers, Row, Tick, Var, check_decay, check_not_negative,
+};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::kernels::update;
@@ -153,6 +155,14 @@ impl Optimizer for Adam {
 
     fn slot_groups(&self) -> Vec<usize> {
         if self.amsgrad { vec![2, 1] } else { vec![2] }
+    }
+
+    fn powers(&self) -> Option<Powers> {
+        Some(Powers::Squares)
+    }
+
+    fn separate(&self, tick: &Tick<'_>, row: Row<'_>) {
+        row.add_squares(1, tick, self.beta_2, 1.0 - self.beta_2);
     }
 
     fn update(&self, tick: &Tick<'_>, var: Var<'_>) {

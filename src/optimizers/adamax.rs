@@ -1,7 +1,10 @@
 //! Adamax.
 
-use super::{Optimizer, Tick, Var, check_decay, check_not_negative, identity, optimizer};
+use super::{
+    Optimizer, Powers, Row, Tick, Var, check_decay, check_not_negative, identity, optimizer,
+};
 use crate::error::Result;
+use crate::float::Float;
 use crate::kernels::update;
 
 optimizer! {
@@ -36,6 +39,19 @@ impl Optimizer for Adamax {
 
     fn slots(&self) -> &[&'static str] {
         &["momentum", "norm"]
+    }
+
+    fn powers(&self) -> Option<Powers> {
+        Some(Powers::Magnitudes)
+    }
+
+    fn separate(&self, _tick: &Tick<'_>, row: Row<'_>) {
+        // The norm becomes `max(beta_2 norm, |g|)`.
+        if self.beta_2 > 0.0 {
+            for (norm, sum) in row.slots[1].iter_mut().zip(row.sums) {
+                *norm = norm.max(sum / self.beta_2 as Float);
+            }
+        }
     }
 
     fn update(&self, tick: &Tick<'_>, var: Var<'_>) {

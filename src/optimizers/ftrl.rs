@@ -1,6 +1,6 @@
 //! Follow the regularized leader.
 
-use super::{Initial, Optimizer, Tick, Var, check_not_negative, identity, optimizer};
+use super::{Initial, Optimizer, Powers, Row, Tick, Var, check_not_negative, identity, optimizer};
 use crate::error::{Error, Result};
 use crate::float::Float;
 use crate::kernels::update;
@@ -74,6 +74,20 @@ impl Optimizer for Ftrl {
             0 => self.initial_accumulator_value as Float,
             _ => 0.0,
         })
+    }
+
+    fn powers(&self) -> Option<Powers> {
+        Some(Powers::Squares)
+    }
+
+    fn separate(&self, tick: &Tick<'_>, row: Row<'_>) {
+        // The update squares what stands in the place of the gradient; that it adds it to the linear term is made up for there.
+        let Row { g, sums, slots, .. } = row;
+        for ((linear, g), sum) in slots[1].iter_mut().zip(g).zip(sums) {
+            let root = sum.sqrt();
+            *linear += *g * tick.grad_scale - root;
+            *g = root / tick.grad_scale;
+        }
     }
 
     fn update(&self, tick: &Tick<'_>, var: Var<'_>) {

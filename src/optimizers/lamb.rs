@@ -1,6 +1,8 @@
 //! Lamb.
 
-use super::{Optimizer, Tick, Var, check_decay, check_not_negative, identity, optimizer};
+use super::{
+    Optimizer, Powers, Row, Tick, Var, check_decay, check_not_negative, identity, optimizer,
+};
 use crate::error::Result;
 use crate::kernels::update;
 
@@ -41,6 +43,14 @@ impl Optimizer for Lamb {
 
     fn whole_runs(&self) -> bool {
         false
+    }
+
+    fn powers(&self) -> Option<Powers> {
+        Some(Powers::Squares)
+    }
+
+    fn separate(&self, tick: &Tick<'_>, row: Row<'_>) {
+        row.add_squares(1, tick, self.beta_2, 1.0 - self.beta_2);
     }
 
     fn update(&self, tick: &Tick<'_>, var: Var<'_>) {

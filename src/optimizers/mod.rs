@@ -127,8 +127,57 @@ pub trait Optimizer: Debug + Send + Sync {
         Members::Itself
     }
 
+    /// What is added up for a row of a table that a batch looked up several times, where the optimizer does not only use the sum
+    /// of the gradients. Default: nothing.
+    fn powers(&self) -> Option<Powers> {
+        None
+    }
+
+    /// Before [`update`](Self::update): moves slots (or gradients, or weights) of such a row, so that the update, which knows only the sum of
+    /// its gradients, ends as if it had squared each by itself. Keras (on TensorFlow) does so.
+    fn separate(&self, _tick: &Tick<'_>, _row: Row<'_>) {}
+
     /// Changes `var.w` by `var.g`.
     fn update(&self, tick: &Tick<'_>, var: Var<'_>);
+}
+
+/// See [`Optimizer::powers`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Powers {
+    /// Sums of squares.
+    Squares,
+    /// Sums of magnitudes.
+    Magnitudes,
+}
+
+/// A row of a table that was looked up several times; see [`Optimizer::separate`].
+#[derive(Debug)]
+pub struct Row<'a> {
+    /// Its weights.
+    pub w: &'a mut [Float],
+    /// Sum of its gradients, without [`Tick::grad_scale`].
+    pub g: &'a mut [Float],
+    /// Sums of the powers of its gradients, with that factor in them.
+    pub sums: &'a [Float],
+    /// Its slots.
+    pub slots: &'a mut [&'a mut [Float]],
+}
+
+impl Row<'_> {
+    /// For an update that makes `slot += share g^2` of a slot that it multiplies by `keep` before.
+    fn add_squares(self, slot: usize, tick: &Tick<'_>, keep: f64, share: f64) {
+        if keep == 0.0 {
+            return; // nothing of the slot is left to carry it
+        }
+        let factor = (share / keep) as Float;
+        let Some(slot) = self.slots.get_mut(slot) else {
+            return;
+        };
+        for ((slot, g), sum) in slot.iter_mut().zip(self.g).zip(self.sums) {
+            let g = *g * tick.grad_scale;
+            *slot += factor * (sum - g * g);
+        }
+    }
 }
 
 /// What a slot holds before the first step.

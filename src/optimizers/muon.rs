@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::{
-    Arguments, Common, Optimizer, Tick, Var, Variable, check_decay, check_not_negative, check_share,
+    Arguments, Common, Optimizer, Powers, Row, Tick, Var, Variable, check_decay,
+    check_not_negative, check_share,
 };
 use crate::config::Config;
 use crate::error::{Error, Result};
@@ -355,6 +356,14 @@ impl Optimizer for Muon {
             return adam.decay_of(variable);
         }
         self.common.decay_of(variable)
+    }
+
+    fn powers(&self) -> Option<Powers> {
+        Some(Powers::Squares)
+    }
+
+    fn separate(&self, tick: &Tick<'_>, row: Row<'_>) {
+        row.add_squares(1, tick, self.adam_beta_2, 1.0 - self.adam_beta_2);
     }
 
     fn update(&self, tick: &Tick<'_>, var: Var<'_>) {

@@ -1,6 +1,8 @@
 //! Nadam.
 
-use super::{Optimizer, Tick, Var, check_decay, check_not_negative, identity, optimizer};
+use super::{
+    Optimizer, Powers, Row, Tick, Var, check_decay, check_not_negative, identity, optimizer,
+};
 use crate::error::Result;
 use crate::kernels::update;
 
@@ -51,6 +53,14 @@ impl Optimizer for Nadam {
 
     fn advance(&self, iteration: u64, scalars: &mut [f64]) {
         scalars[0] *= self.momentum(iteration);
+    }
+
+    fn powers(&self) -> Option<Powers> {
+        Some(Powers::Squares)
+    }
+
+    fn separate(&self, tick: &Tick<'_>, row: Row<'_>) {
+        row.add_squares(1, tick, self.beta_2, 1.0 - self.beta_2);
     }
 
     fn update(&self, tick: &Tick<'_>, var: Var<'_>) {

@@ -1,6 +1,8 @@
 //! RMSprop.
 
-use super::{Optimizer, Tick, Var, check_not_negative, check_share, identity, optimizer};
+use super::{
+    Optimizer, Powers, Row, Tick, Var, check_not_negative, check_share, identity, optimizer,
+};
 use crate::error::Result;
 use crate::kernels::update;
 
@@ -52,6 +54,14 @@ impl Optimizer for RmsProp {
 
     fn slot_groups(&self) -> Vec<usize> {
         vec![1; self.slots().len()]
+    }
+
+    fn powers(&self) -> Option<Powers> {
+        Some(Powers::Squares)
+    }
+
+    fn separate(&self, tick: &Tick<'_>, row: Row<'_>) {
+        row.add_squares(0, tick, self.rho, 1.0 - self.rho);
     }
 
     fn update(&self, tick: &Tick<'_>, var: Var<'_>) {

@@ -1,6 +1,9 @@
 //! Schedule-free AdamW.
 
-use super::{Initial, Optimizer, Tick, Var, check_decay, check_not_negative, identity, optimizer};
+use super::{
+    Initial, Optimizer, Powers, Row, Tick, Var, check_decay, check_not_negative, identity,
+    optimizer,
+};
 use crate::error::{Error, Result};
 use crate::kernels::update;
 
@@ -52,6 +55,14 @@ impl Optimizer for ScheduleFreeAdamW {
             0 => Initial::Weights,
             _ => Initial::Value(0.0),
         }
+    }
+
+    fn powers(&self) -> Option<Powers> {
+        Some(Powers::Squares)
+    }
+
+    fn separate(&self, tick: &Tick<'_>, row: Row<'_>) {
+        row.add_squares(1, tick, self.beta_2, 1.0 - self.beta_2);
     }
 
     fn update(&self, tick: &Tick<'_>, var: Var<'_>) {

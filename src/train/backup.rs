@@ -322,7 +322,8 @@ impl Found {
             ..
         } = self.record;
         if batch.is_some() {
-            if steps != cx.steps {
+            // 0: a dataset that does not know its length.
+            if steps != cx.steps && steps > 0 && cx.steps > 0 {
                 let problem = format!(
                     "it was made within an epoch of {steps} batches; now one has {}",
                     cx.steps

@@ -9,13 +9,11 @@ use crate::tensor::{Arrays, Tensor};
 /// Weight of each class; a class that is not listed has 1.
 pub(super) type Classes = Vec<(i64, f64)>;
 
-/// The weights of the samples, one array an output: Keras's `class_weight_to_sample_weights`. The class of a target is its id
-/// (`[n]` or `[n, 1]`), or the place of the largest (`[n, classes]`).
-pub(super) fn sample_weights(
-    weights: &PerOutput<Classes>,
-    y: &Arrays<'_>,
+/// The class weights of every output; `None` where there are none.
+pub(super) fn by_output<'w>(
+    weights: &'w PerOutput<Classes>,
     outputs: &[String],
-) -> Result<Arrays<'static>> {
+) -> Result<Vec<Option<&'w Classes>>> {
     if matches!(weights, PerOutput::All(_)) && outputs.len() > 1 {
         let want = format!(
             "weights by output with `class_weight_of` ({})",
@@ -23,18 +21,35 @@ pub(super) fn sample_weights(
         );
         return Err(Error::arg("class_weight", want, "weights for all").owned_by("fit"));
     }
-    let each = weights.resolve("class_weight", outputs)?;
+    weights.resolve("class_weight", outputs)
+}
+
+/// The weights of the samples, one array an output: Keras's `class_weight_to_sample_weights`. The class of a target is its id
+/// (`[n]` or `[n, 1]`), or the place of the largest (`[n, classes]`).
+pub(super) fn sample_weights(
+    weights: &PerOutput<Classes>,
+    y: &Arrays<'_>,
+    outputs: &[String],
+) -> Result<Arrays<'static>> {
+    let each = by_output(weights, outputs)?;
     let arrays = y.tensors().iter().zip(&each).zip(outputs);
     arrays
         .map(|((y, classes), output)| match classes {
             None => Tensor::new(vec![1.0; y.batch()], &[y.batch()]),
-            Some(classes) => one(classes, y).map_err(|e| e.owned_by(output)),
+            Some(classes) => {
+                check(classes, &y.sample()).map_err(|e| e.owned_by(output))?;
+                let mut weights = Vec::with_capacity(y.batch());
+                let targets = y.data().chunks_exact(y.sample().numel().max(1));
+                weights.extend(targets.map(|target| weight(classes, target)));
+                Tensor::new(weights, &[y.batch()])
+            }
         })
         .collect::<Result<_>>()
         .map(Arrays::many)
 }
 
-fn one(classes: &Classes, y: &Tensor<'_>) -> Result<Tensor<'static>> {
+/// Whether targets of this shape have classes, and these weights are weights.
+pub(super) fn check(classes: &Classes, target: &[usize]) -> Result<()> {
     if let Some((class, weight)) = classes.iter().find(|(_, w)| !w.is_finite()) {
         return Err(Error::arg(
             "class_weight",
@@ -42,21 +57,20 @@ fn one(classes: &Classes, y: &Tensor<'_>) -> Result<Tensor<'static>> {
             weight,
         ));
     }
-    let sample = y.sample();
-    if sample.len() > 1 {
+    if target.len() > 1 {
         return Err(Error::shape(
             "targets [n], [n, 1] or [n, classes] with `class_weight`",
-            format!("{:?}", y.dims()),
+            format!("samples of shape {target:?}"),
         ));
     }
-    let width = sample.numel();
-    let weight = |target: &[Float]| {
-        let class = class(target);
-        let listed = classes.iter().find(|(c, _)| *c == class);
-        listed.map_or(1.0, |(_, w)| *w as Float)
-    };
-    let weights: Vec<Float> = y.data().chunks_exact(width.max(1)).map(weight).collect();
-    Tensor::new(weights, &[y.batch()])
+    Ok(())
+}
+
+/// The weight of a sample with this target.
+pub(super) fn weight(classes: &Classes, target: &[Float]) -> Float {
+    let class = class(target);
+    let listed = classes.iter().find(|(c, _)| *c == class);
+    listed.map_or(1.0, |(_, w)| *w as Float)
 }
 
 /// The class of a target: its id, or the place of the largest.

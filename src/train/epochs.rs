@@ -3,32 +3,28 @@
 use std::ops::Range;
 
 use super::backup;
+use super::feed::Feed;
 use super::fit::Options;
-use super::samples::{Gather, Samples};
 use super::step::{Batch, Step, Trainer};
-use crate::callbacks::progress::{Progress, warn};
+use crate::callbacks::progress::Progress;
 use crate::callbacks::{BatchLogs, Callback, History, Logs, TrainContext, direction};
+use crate::data::Pass;
 use crate::error::{Error, Result};
 use crate::kernels::parallel::Par;
 use crate::models::Model;
-use crate::random::Rng;
 
 impl Model {
     pub(super) fn run_epochs(
         &mut self,
         trainer: &mut Trainer,
-        train: &Samples<'_>,
-        validation: Option<&Samples<'_>>,
+        train: &mut dyn Feed,
+        mut validation: Option<&mut dyn Feed>,
         options: &Options,
         callbacks: &mut [Box<dyn Callback + '_>],
         par: Par,
     ) -> Result<History> {
         let mut history = History::default();
-        let share = Share::new(train.len(), options);
-        if options.steps_per_epoch.is_some_and(|s| s > share.batches) {
-            let line = "the data have fewer batches than `steps_per_epoch`: epochs are shorter";
-            warn(options.verbose, line);
-        }
+        let steps = train.steps().unwrap_or(0);
         let metrics = trainer.metrics();
         let mut cx = TrainContext {
             epochs: options.epochs,
@@ -36,45 +32,38 @@ impl Model {
             directions: metrics
                 .map(|(name, class)| (name.to_string(), direction(class)))
                 .collect(),
-            ..TrainContext::new(self, share.steps, options.verbose.into())
+            ..TrainContext::new(self, steps, options.verbose.into())
         };
-        let mut place = Place {
-            epoch: options.initial_epoch,
-            batch: None,
-        };
+        let mut start = Start::New(options.initial_epoch);
         let mut result = callbacks
             .iter_mut()
             .try_for_each(|c| c.on_train_begin(&mut cx));
         if result.is_ok()
             && let Some(files) = cx.backup.take()
         {
-            result = match backup::read(&files, trainer, callbacks, &mut cx) {
-                Ok(found) => {
-                    place = found.unwrap_or(place);
-                    Ok(())
-                }
-                Err(e) => Err(e),
-            };
+            result = backup::read(&files, trainer, callbacks, &mut cx).map(|found| {
+                start = found.map_or(start, Start::Found);
+            });
         }
         if result.is_ok() {
             let mut epochs = Epochs {
-                gather: Gather::new(train, options.batch_size),
-                validate: validation.map(|v| Gather::new(v, options.validation_batch_size)),
-                order: (0..train.len() as u32).collect(),
-                progress: Progress::new(options.verbose, share.steps),
+                progress: Progress::new(options.verbose, steps),
                 logs: Logs::default(),
-                share,
             };
-            while place.epoch < options.epochs && !(cx.stop && place.batch.is_none()) {
+            // A training that was stopped within an epoch still has to end that epoch.
+            while start.epoch() < options.epochs && !(cx.stop && start.batch().is_none()) {
+                let validation = validation.as_mut().map(|v| &mut **v as &mut dyn Feed);
                 result = epochs.run(
-                    place, trainer, train, validation, options, callbacks, &mut cx, par,
+                    start, trainer, train, validation, options, callbacks, &mut cx, par,
                 );
                 if result.is_err() {
                     break;
                 }
-                history.push(place.epoch, &epochs.logs);
-                place = Place {
-                    epoch: place.epoch + 1,
+                history.push(start.epoch(), &epochs.logs);
+                let next = start.epoch() + 1;
+                start = Start::New(next);
+                let place = Place {
+                    epoch: next,
                     batch: None,
                 };
                 result = backup::serve(place, trainer, callbacks, &mut cx);
@@ -95,92 +84,81 @@ impl Model {
     }
 }
 
-/// Where a training goes on: before an epoch, or within one, before a batch.
+/// Where a training is: before an epoch, or within one, before a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Place {
     pub epoch: usize,
     pub batch: Option<usize>,
 }
 
-/// Which batches of the data an epoch has. With `steps_per_epoch`, an epoch begins where the one before ended; when the data end, so
-/// does the epoch, and the next one begins a new pass over them, as in Keras.
+/// Where an epoch of the loop begins.
 #[derive(Clone, Copy, Debug)]
-struct Share {
-    /// Batches of the data.
-    batches: usize,
-    /// Batches of an epoch.
-    steps: usize,
+enum Start {
+    /// At the beginning of this epoch, after the one before.
+    New(usize),
+    /// At the place of a backup.
+    Found(Place),
 }
 
-impl Share {
-    fn new(samples: usize, options: &Options) -> Self {
-        let batches = samples.div_ceil(options.batch_size);
-        let steps = options.steps_per_epoch.unwrap_or(batches).min(batches);
-        Share { batches, steps }
+impl Start {
+    fn epoch(self) -> usize {
+        match self {
+            Start::New(epoch) | Start::Found(Place { epoch, .. }) => epoch,
+        }
     }
 
-    /// The pass over the data that an epoch belongs to, and its batches of it.
-    fn of(self, epoch: usize) -> (usize, Range<usize>) {
-        let epochs = self.batches.div_ceil(self.steps);
-        let first = epoch % epochs * self.steps;
-        let end = (first + self.steps).min(self.batches);
-        (epoch / epochs, first..end)
+    fn batch(self) -> Option<usize> {
+        match self {
+            Start::New(_) => None,
+            Start::Found(place) => place.batch,
+        }
     }
 }
 
 /// What is kept from epoch to epoch.
 struct Epochs {
-    gather: Gather,
-    validate: Option<Gather>,
-    order: Vec<u32>,
     progress: Progress,
     logs: Logs,
-    share: Share,
 }
 
 impl Epochs {
     fn run(
         &mut self,
-        place: Place,
+        start: Start,
         trainer: &mut Trainer,
-        train: &Samples<'_>,
-        validation: Option<&Samples<'_>>,
+        train: &mut dyn Feed,
+        validation: Option<&mut dyn Feed>,
         options: &Options,
         callbacks: &mut [Box<dyn Callback + '_>],
         cx: &mut TrainContext<'_>,
         par: Par,
     ) -> Result<()> {
-        let epoch = place.epoch;
+        let epoch = start.epoch();
         self.progress.begin(epoch, options.epochs);
-        if place.batch.is_none() {
+        if start.batch().is_none() {
             trainer.reset();
             callbacks
                 .iter_mut()
                 .try_for_each(|c| c.on_epoch_begin(epoch, cx))?;
         }
-        let (pass, batches) = self.share.of(epoch);
-        if options.shuffle {
-            self.order.iter_mut().zip(0..).for_each(|(o, i)| *o = i);
-            Rng::new(
-                cx.model
-                    .seed
-                    .wrapping_add(pass as u64)
-                    .wrapping_mul(0x9e37_79b9_7f4a_7c15),
-            )
-            .shuffle(&mut self.order);
+        let pass = Pass {
+            number: epoch,
+            seed: cx.model.seed,
+            shuffle: options.shuffle,
+        };
+        let mut b = start.batch().unwrap_or(0);
+        match start {
+            Start::New(_) => train.begin(pass)?,
+            Start::Found(_) => train.resume(pass, b)?,
         }
-        let all = self.order.chunks(options.batch_size);
-        let these = all.skip(batches.start).take(batches.len()).enumerate();
-        for (b, indices) in these.skip(place.batch.unwrap_or(0)) {
-            if cx.stop {
-                break;
-            }
-            callbacks
-                .iter_mut()
-                .try_for_each(|c| c.on_train_batch_begin(b, cx))?;
-            self.gather.with(train, indices, |batch| {
-                train_batch(trainer, batch, cx.model, epoch, b, options.stop_on_nan, par)
-            })?;
+        while !cx.stop
+            && train.next(trainer, &mut |trainer, batch| {
+                callbacks
+                    .iter_mut()
+                    .try_for_each(|c| c.on_train_batch_begin(b, cx))?;
+                train_batch(trainer, batch, cx.model, epoch, b, options.stop_on_nan, par).map(drop)
+            })?
+        {
             let logs = BatchLogs::new(trainer);
             callbacks
                 .iter_mut()
@@ -188,21 +166,25 @@ impl Epochs {
             if self.progress.due() {
                 self.progress.update(b + 1, &logs);
             }
-            let next = Place {
+            b += 1;
+            let place = Place {
                 epoch,
-                batch: Some(b + 1),
+                batch: Some(b),
             };
-            backup::serve(next, trainer, callbacks, cx)?;
+            backup::serve(place, trainer, callbacks, cx)?;
         }
+        // A dataset may not know its length before its end.
+        (cx.steps, self.progress.steps) = match train.steps() {
+            Some(steps) => (steps, steps),
+            None => (b, b),
+        };
         self.logs.clear();
         self.logs.collect(trainer, "");
-        if let (Some(data), Some(gather)) = (validation, &mut self.validate)
+        if let Some(feed) = validation
             && options.validation_freq.includes(epoch)
         {
             trainer.reset();
-            let (size, steps) = (options.validation_batch_size, options.validation_steps);
-            let parts = batches_of(data.len(), size, steps);
-            test_all(trainer, data, gather, parts, callbacks, cx, par)?;
+            test_all(trainer, feed, options.validation_steps, callbacks, cx, par)?;
             self.logs.collect(trainer, "val_");
         }
         callbacks
@@ -252,7 +234,7 @@ pub(crate) fn train_batch(
 }
 
 /// The first `steps` batches of so many samples in their order; all without `steps`.
-pub(crate) fn batches_of(
+pub(super) fn batches_of(
     samples: usize,
     batch_size: usize,
     steps: Option<usize>,
@@ -262,83 +244,67 @@ pub(crate) fn batches_of(
     parts.take(steps.unwrap_or(usize::MAX))
 }
 
-/// Measures these samples, with callbacks.
+/// Measures the first `steps` batches in order (all without `steps`), with callbacks; how many these are.
 pub(crate) fn test_all(
     trainer: &mut Trainer,
-    data: &Samples<'_>,
-    gather: &mut Gather,
-    parts: impl Iterator<Item = Range<usize>>,
+    feed: &mut dyn Feed,
+    steps: Option<usize>,
     callbacks: &mut [Box<dyn Callback + '_>],
     cx: &mut TrainContext<'_>,
     par: Par,
-) -> Result<()> {
+) -> Result<usize> {
     callbacks.iter_mut().try_for_each(|c| c.on_test_begin(cx))?;
     trainer.begin_tests(&cx.model.weights);
-    for (b, part) in parts.enumerate() {
-        callbacks
-            .iter_mut()
-            .try_for_each(|c| c.on_test_batch_begin(b, cx))?;
-        test_batch(trainer, data, gather, part, cx.model, par)?;
+    feed.begin(Pass::IN_ORDER)?;
+    let mut b = 0;
+    while steps.is_none_or(|steps| b < steps)
+        && feed.next(trainer, &mut |trainer, batch| {
+            callbacks
+                .iter_mut()
+                .try_for_each(|c| c.on_test_batch_begin(b, cx))?;
+            trainer.test(batch, &cx.model.weights, par).map(drop)
+        })?
+    {
         let logs = BatchLogs::new(trainer);
         callbacks
             .iter_mut()
             .try_for_each(|c| c.on_test_batch_end(b, &logs, cx))?;
+        b += 1;
     }
-    if callbacks.is_empty() {
-        return Ok(());
+    if !callbacks.is_empty() {
+        let mut logs = Logs::default();
+        logs.collect(trainer, "");
+        callbacks
+            .iter_mut()
+            .try_for_each(|c| c.on_test_end(&logs, cx))?;
     }
-    let mut logs = Logs::default();
-    logs.collect(trainer, "");
-    callbacks
-        .iter_mut()
-        .try_for_each(|c| c.on_test_end(&logs, cx))
+    Ok(b)
 }
 
-/// Measures samples in order.
-pub(crate) fn test_batch(
+/// The same without callbacks.
+pub(crate) fn test_quietly(
     trainer: &mut Trainer,
-    data: &Samples<'_>,
-    gather: &mut Gather,
-    part: Range<usize>,
+    feed: &mut dyn Feed,
+    steps: Option<usize>,
     model: &Model,
     par: Par,
-) -> Result<()> {
-    let mut few = [0u32; 256];
-    let many: Vec<u32>;
-    let indices = match few.get_mut(..part.len()) {
-        Some(few) => {
-            few.iter_mut()
-                .zip(part.start as u32..)
-                .for_each(|(slot, i)| *slot = i);
-            few
-        }
-        None => {
-            many = (part.start as u32..part.end as u32).collect();
-            &many[..]
-        }
-    };
-    gather.with(data, indices, |batch| {
-        trainer.test(batch, &model.weights, par).map(drop)
-    })
+) -> Result<usize> {
+    trainer.begin_tests(&model.weights);
+    feed.begin(Pass::IN_ORDER)?;
+    let mut b = 0;
+    while steps.is_none_or(|steps| b < steps)
+        && feed.next(trainer, &mut |trainer, batch| {
+            trainer.test(batch, &model.weights, par).map(drop)
+        })?
+    {
+        b += 1;
+    }
+    Ok(b)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn epochs_of_steps_go_on_where_the_one_before_ended() {
-        let share = |batches, steps| {
-            let share = Share { batches, steps };
-            (0..5).map(|e| share.of(e)).collect::<Vec<_>>()
-        };
-        // Keras: 5 batches, steps_per_epoch=2.
-        let want = [(0, 0..2), (0, 2..4), (0, 4..5), (1, 0..2), (1, 2..4)];
-        assert_eq!(share(5, 2), want);
-        let want = [(0, 0..2), (0, 2..4), (1, 0..2), (1, 2..4), (2, 0..2)];
-        assert_eq!(share(4, 2), want);
-        assert_eq!(share(3, 3)[4], (4, 0..3));
-    }
 
     #[test]
     fn batches_in_order() {

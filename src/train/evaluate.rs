@@ -1,6 +1,7 @@
 //! `evaluate`, and single steps: `train_on_batch`, `test_on_batch`.
 
-use super::epochs::{batches_of, test_all, test_batch, train_batch};
+use super::epochs::{test_all, test_quietly, train_batch};
+use super::feed::{ArrayFeed, Feed};
 use super::samples::{Gather, Samples, check_weights};
 use super::step::Trainer;
 use crate::callbacks::progress::Progress;
@@ -21,20 +22,20 @@ use crate::tensor::{IntoArrays, Tensor};
 /// | `verbose` | silent | [`Verbose`], or Keras's 0, 1, 2 |
 /// | `callback` | none | may be given several times |
 pub struct Evaluate<'a> {
-    batch_size: usize,
-    steps: Option<usize>,
-    callbacks: Vec<Box<dyn Callback + 'a>>,
-    sample_weight: Option<Result<crate::tensor::Arrays<'a>>>,
-    verbose: Verbose,
+    pub(super) steps: Option<usize>,
+    pub(super) callbacks: Vec<Box<dyn Callback + 'a>>,
+    pub(super) batch_size: Option<usize>,
+    pub(super) sample_weight: Option<Result<crate::tensor::Arrays<'a>>>,
+    pub(super) verbose: Verbose,
 }
 
 impl Default for Evaluate<'_> {
     /// Batches of 32, no weights, silent.
     fn default() -> Self {
         Evaluate {
-            batch_size: 32,
             steps: None,
             callbacks: Vec::new(),
+            batch_size: None,
             sample_weight: None,
             verbose: Verbose::Silent,
         }
@@ -44,7 +45,7 @@ impl Default for Evaluate<'_> {
 impl<'a> Evaluate<'a> {
     /// Samples a step; the result does not depend on it beyond rounding.
     pub fn batch_size(mut self, size: usize) -> Self {
-        self.batch_size = size;
+        self.batch_size = Some(size);
         self
     }
 
@@ -110,23 +111,20 @@ impl Model {
         &self,
         x: impl IntoArrays<'a>,
         y: impl IntoArrays<'a>,
-        options: Evaluate<'a>,
+        mut options: Evaluate<'a>,
     ) -> Result<Logs> {
         let compiled = self.compiled("evaluate")?;
         self.require_built("evaluate")?;
-        for (arg, n) in [
-            ("batch_size", Some(options.batch_size)),
-            ("steps", options.steps),
-        ] {
-            if n == Some(0) {
-                return Err(Error::arg(arg, "a positive number", 0).owned_by("evaluate"));
-            }
+        let batch_size = options.batch_size.unwrap_or(32);
+        if batch_size == 0 {
+            return Err(Error::arg("batch_size", "a positive number", 0).owned_by("evaluate"));
         }
         let data = Samples::new(
             self.check_inputs(x.into_arrays()?, "x")?,
             self.order_outputs(y.into_arrays()?, "y")?,
             options
                 .sample_weight
+                .take()
                 .transpose()?
                 .map(|w| self.order_outputs(w, "sample_weight"))
                 .transpose()?,
@@ -134,38 +132,52 @@ impl Model {
         let mut trainer = Trainer::new(self, compiled, &Samples::dims(&data.y))?;
         trainer.check_targets(data.y.tensors())?;
         check_weights(&trainer, &data, self.graph.outputs.len())?;
-        let batch_size = options.batch_size.min(data.len());
-        let (steps, mut callbacks) = (options.steps, options.callbacks);
-        let measured = steps.map_or(data.len(), |s| s.saturating_mul(batch_size).min(data.len()));
+        let batch_size = batch_size.min(data.len());
+        let steps = options.steps.unwrap_or(usize::MAX);
+        let measured = data.len().min(steps.saturating_mul(batch_size));
         self.check_stateful("evaluate", batch_size, measured)?;
-        let mut gather = Gather::new(&data, batch_size);
-        let count = measured.div_ceil(batch_size);
-        let mut progress = Progress::new(options.verbose, count);
+        let work = trainer.work(&Samples::dims(&data.x), batch_size)?;
+        let mut feed = ArrayFeed::new(&data, batch_size);
+        self.measure(&mut trainer, &mut feed, work, options)
+    }
+
+    /// Measures what was checked; `work` is that of a step.
+    pub(super) fn measure(
+        &self,
+        trainer: &mut Trainer,
+        feed: &mut dyn Feed,
+        work: usize,
+        options: Evaluate<'_>,
+    ) -> Result<Logs> {
+        let Evaluate {
+            steps,
+            mut callbacks,
+            verbose,
+            ..
+        } = options;
+        if steps == Some(0) {
+            return Err(Error::arg("steps", "a positive number", 0).owned_by("evaluate"));
+        }
+        let count = feed.steps().map(|n| n.min(steps.unwrap_or(n)));
+        let count = count.unwrap_or(0);
+        let mut progress = Progress::new(verbose, count);
         progress.begin(0, 0);
-        let worth = trainer.work(&Samples::dims(&data.x), batch_size)? >= super::fit::WORTH_THREADS;
         // Callbacks may change the model that they see, but this one stays as it is.
         let mut copy = (!callbacks.is_empty()).then(|| self.clone());
-        let mut run = |par| {
-            let mut parts = batches_of(data.len(), batch_size, steps);
-            let (trainer, gather) = (&mut trainer, &mut gather);
-            match &mut copy {
-                Some(model) => {
-                    let mut cx = TrainContext::new(model, count, options.verbose.into());
-                    test_all(trainer, &data, gather, parts, &mut callbacks, &mut cx, par)
-                }
-                None => {
-                    trainer.begin_tests(&self.weights);
-                    parts.try_for_each(|part| test_batch(trainer, &data, gather, part, self, par))
-                }
+        let mut run = |par| match &mut copy {
+            Some(model) => {
+                let mut cx = TrainContext::new(model, count, verbose.into());
+                test_all(trainer, feed, steps, &mut callbacks, &mut cx, par)
             }
+            None => test_quietly(trainer, feed, steps, self, par),
         };
-        if worth {
+        progress.steps = if work >= super::fit::WORTH_THREADS {
             with_threads(self.threads, run)?
         } else {
             run(Par::Serial)?
-        }
+        };
         let mut logs = Logs::default();
-        logs.collect(&trainer, "");
+        logs.collect(trainer, "");
         progress.end(0, 0, &logs);
         Ok(logs)
     }

@@ -2,10 +2,12 @@
 
 use super::class_weight::{Classes, one_class_only, sample_weights};
 use super::compile::PerOutput;
+use super::feed::{ArrayFeed, Feed, StreamFeed};
 use super::samples::{Samples, check_weights};
 use super::step::Trainer;
 use crate::callbacks::progress::warn;
 use crate::callbacks::{Callback, History, Verbose};
+use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::kernels::parallel::{Par, with_threads};
 use crate::models::Model;
@@ -20,6 +22,7 @@ use crate::tensor::{Arrays, IntoArrays};
 /// | `batch_size` | 32 | samples a step |
 /// | `shuffle` | true | a new order every epoch |
 /// | `validation` | none | data measured after every epoch |
+/// | `validation_dataset` | none | the same, from a [`Dataset`] |
 /// | `validation_split` | 0 | the last fraction of the data, taken before shuffling, as Keras does |
 /// | `validation_batch_size` | `batch_size` | samples a step of the validation |
 /// | `validation_steps` | all | batches of the validation data that are measured |
@@ -34,23 +37,24 @@ use crate::tensor::{Arrays, IntoArrays};
 /// | `check_finite` | false | refuse data with NaN or infinity before training |
 /// | `stop_on_nan` | true | a loss that is not finite is an error that names the first place |
 pub struct Fit<'a> {
-    epochs: usize,
-    batch_size: usize,
-    shuffle: bool,
-    validation: Option<Result<(Arrays<'a>, Arrays<'a>)>>,
-    validation_split: f64,
-    validation_batch_size: Option<usize>,
-    validation_steps: Option<usize>,
-    validation_freq: ValidationFreq,
-    steps_per_epoch: Option<usize>,
-    validation_sample_weight: Option<Result<Arrays<'a>>>,
-    sample_weight: Option<Result<Arrays<'a>>>,
-    class_weight: Option<PerOutput<Classes>>,
-    verbose: Verbose,
-    callbacks: Vec<Box<dyn Callback + 'a>>,
-    initial_epoch: usize,
-    check_finite: bool,
-    stop_on_nan: bool,
+    pub(super) epochs: usize,
+    pub(super) batch_size: Option<usize>,
+    pub(super) steps_per_epoch: Option<usize>,
+    pub(super) shuffle: bool,
+    pub(super) validation: Option<Result<(Arrays<'a>, Arrays<'a>)>>,
+    pub(super) validation_dataset: Option<Box<dyn Dataset + 'a>>,
+    pub(super) validation_split: f64,
+    pub(super) validation_batch_size: Option<usize>,
+    pub(super) validation_steps: Option<usize>,
+    pub(super) validation_freq: ValidationFreq,
+    pub(super) validation_sample_weight: Option<Result<Arrays<'a>>>,
+    pub(super) sample_weight: Option<Result<Arrays<'a>>>,
+    pub(super) class_weight: Option<PerOutput<Classes>>,
+    pub(super) verbose: Verbose,
+    pub(super) callbacks: Vec<Box<dyn Callback + 'a>>,
+    pub(super) initial_epoch: usize,
+    pub(super) check_finite: bool,
+    pub(super) stop_on_nan: bool,
 }
 
 impl Default for Fit<'_> {
@@ -64,14 +68,15 @@ impl<'a> Fit<'a> {
     pub fn epochs(epochs: usize) -> Self {
         Fit {
             epochs,
-            batch_size: 32,
+            batch_size: None,
+            steps_per_epoch: None,
             shuffle: true,
             validation: None,
+            validation_dataset: None,
             validation_split: 0.0,
             validation_batch_size: None,
             validation_steps: None,
             validation_freq: ValidationFreq::default(),
-            steps_per_epoch: None,
             validation_sample_weight: None,
             sample_weight: None,
             class_weight: None,
@@ -85,7 +90,14 @@ impl<'a> Fit<'a> {
 
     /// Samples a step.
     pub fn batch_size(mut self, size: usize) -> Self {
-        self.batch_size = size;
+        self.batch_size = Some(size);
+        self
+    }
+
+    /// Batches an epoch, where that is not one pass over the data: the next epoch goes on where this one ends. Arrays that end also
+    /// end the epoch, as in Keras, and the next one begins anew; a pass over a dataset that is over is followed by another.
+    pub fn steps_per_epoch(mut self, steps: usize) -> Self {
+        self.steps_per_epoch = Some(steps);
         self
     }
 
@@ -98,6 +110,12 @@ impl<'a> Fit<'a> {
     /// Data to measure after every epoch.
     pub fn validation(mut self, x: impl IntoArrays<'a>, y: impl IntoArrays<'a>) -> Self {
         self.validation = Some(x.into_arrays().and_then(|x| Ok((x, y.into_arrays()?))));
+        self
+    }
+
+    /// A dataset to measure after every epoch: by value, or `&mut`.
+    pub fn validation_dataset(mut self, dataset: impl Dataset + 'a) -> Self {
+        self.validation_dataset = Some(Box::new(dataset));
         self
     }
 
@@ -133,13 +151,6 @@ impl<'a> Fit<'a> {
     /// ```
     pub fn validation_freq(mut self, freq: impl Into<ValidationFreq>) -> Self {
         self.validation_freq = freq.into();
-        self
-    }
-
-    /// Batches an epoch. The next epoch goes on where this one ended; when the data end, so does the epoch, and the next one
-    /// begins a new pass over them.
-    pub fn steps_per_epoch(mut self, batches: usize) -> Self {
-        self.steps_per_epoch = Some(batches);
         self
     }
 
@@ -210,6 +221,21 @@ impl<'a> Fit<'a> {
     pub fn stop_on_nan(mut self, yes: bool) -> Self {
         self.stop_on_nan = yes;
         self
+    }
+
+    /// Refuses numbers of samples and batches that are 0.
+    pub(super) fn check_counts(&self) -> Result<()> {
+        let counts = [
+            ("batch_size", self.batch_size),
+            ("steps_per_epoch", self.steps_per_epoch),
+            ("validation_batch_size", self.validation_batch_size),
+            ("validation_steps", self.validation_steps),
+            ("validation_freq", self.validation_freq.every()),
+        ];
+        match counts.iter().find(|(_, n)| *n == Some(0)) {
+            Some((arg, _)) => Err(Error::arg(*arg, "a positive number", 0).owned_by("fit")),
+            None => Ok(()),
+        }
     }
 }
 
@@ -293,10 +319,10 @@ impl Model {
         &mut self,
         x: impl IntoArrays<'a>,
         y: impl IntoArrays<'a>,
-        fit: Fit<'a>,
+        mut fit: Fit<'a>,
     ) -> Result<History> {
         self.compiled("fit")?;
-        let weights = fit.sample_weight.transpose()?;
+        let weights = fit.sample_weight.take().transpose()?;
         let (x, y) = (x.into_arrays()?, y.into_arrays()?);
         let (first, count) = (x.tensors()[0].sample(), x.tensors().len());
         if !self.built && count == 1 {
@@ -317,17 +343,8 @@ impl Model {
         };
         let only_training = by_class.is_some();
         let data = Samples::new(self.check_inputs(x, "x")?, y, by_class.or(weights))?;
-        let validation_batch_size = fit.validation_batch_size.unwrap_or(fit.batch_size);
-        let counts = [
-            ("batch_size", Some(fit.batch_size)),
-            ("steps_per_epoch", fit.steps_per_epoch),
-            ("validation_batch_size", Some(validation_batch_size)),
-            ("validation_steps", fit.validation_steps),
-            ("validation_freq", fit.validation_freq.every()),
-        ];
-        if let Some((arg, _)) = counts.iter().find(|(_, n)| *n == Some(0)) {
-            return Err(Error::arg(*arg, "a positive number", 0).owned_by("fit"));
-        }
+        fit.check_counts()?;
+        let batch_size = fit.batch_size.unwrap_or(32);
         if !(0.0..1.0).contains(&fit.validation_split) {
             return Err(Error::arg(
                 "validation_split",
@@ -339,7 +356,8 @@ impl Model {
         if fit.check_finite {
             data.check_finite()?;
         }
-        let split = if fit.validation.is_none() && fit.validation_split > 0.0 {
+        let alone = fit.validation.is_none() && fit.validation_dataset.is_none();
+        let split = if alone && fit.validation_split > 0.0 {
             let (train, mut validation) = data.split(fit.validation_split)?;
             if only_training {
                 validation.weights = None;
@@ -351,67 +369,108 @@ impl Model {
         } else {
             None
         };
-        let given = match fit.validation {
-            Some(pair) => {
-                let (x, y) = pair?;
-                let weights = fit.validation_sample_weight.transpose()?;
-                let weights = weights
-                    .map(|w| self.order_outputs(w, "validation_sample_weight"))
-                    .transpose()?;
-                Some(Samples::new(
-                    self.check_inputs(x, "validation x")?,
-                    self.order_outputs(y, "validation y")?,
-                    weights,
-                )?)
-            }
-            None => None,
-        };
+        let given =
+            self.validation_arrays(fit.validation.take(), fit.validation_sample_weight.take())?;
         let (train, validation) = match &split {
             Some((train, validation)) => (train, Some(validation)),
             None => (&data, given.as_ref()),
         };
-        self.check_stateful("fit", fit.batch_size.min(train.len()), train.len())?;
+        self.check_stateful("fit", batch_size.min(train.len()), train.len())?;
         if let Some(data) = validation {
-            let size = validation_batch_size.min(data.len());
-            let steps = fit.validation_steps.unwrap_or(usize::MAX);
-            let measured = data.len().min(steps.saturating_mul(size));
-            self.check_stateful("fit", size, measured)?;
+            self.check_validation(&fit, batch_size, data.len())?;
+        }
+        let batches = train.len().div_ceil(batch_size);
+        if fit.steps_per_epoch.is_some_and(|steps| steps > batches) {
+            let line = "the data have fewer batches than `steps_per_epoch`: epochs are shorter";
+            warn(fit.verbose, line);
         }
         let mut trainer = self.take_trainer(&Samples::dims(&train.y))?;
+        let result = self.check_data(&trainer, train, validation).and_then(|()| {
+            let work = trainer.work(&Samples::dims(&train.x), batch_size.min(train.len()))?;
+            let mut feed = ArrayFeed::new(train, batch_size).steps_per_epoch(fit.steps_per_epoch);
+            self.run_fit(&mut trainer, &mut feed, validation, batch_size, fit, work)
+        });
+        self.trainer = Some(trainer);
+        result
+    }
+
+    /// An error unless stateful layers can have the batches of so many samples for validation.
+    pub(super) fn check_validation(
+        &self,
+        fit: &Fit<'_>,
+        batch_size: usize,
+        samples: usize,
+    ) -> Result<()> {
+        let size = fit.validation_batch_size.unwrap_or(batch_size).min(samples);
+        let steps = fit.validation_steps.unwrap_or(usize::MAX);
+        self.check_stateful("fit", size, samples.min(steps.saturating_mul(size)))
+    }
+
+    /// The arrays to measure after every epoch.
+    pub(super) fn validation_arrays<'a>(
+        &self,
+        pair: Option<Result<(Arrays<'a>, Arrays<'a>)>>,
+        weights: Option<Result<Arrays<'a>>>,
+    ) -> Result<Option<Samples<'a>>> {
+        let Some(pair) = pair else {
+            return Ok(None);
+        };
+        let (x, y) = pair?;
+        let weights = weights
+            .transpose()?
+            .map(|w| self.order_outputs(w, "validation_sample_weight"))
+            .transpose()?;
+        let (x, y) = (
+            self.check_inputs(x, "validation x")?,
+            self.order_outputs(y, "validation y")?,
+        );
+        Samples::new(x, y, weights).map(Some)
+    }
+
+    /// Runs the epochs over what was checked; `work` is that of a step.
+    pub(super) fn run_fit(
+        &mut self,
+        trainer: &mut Trainer,
+        train: &mut dyn Feed,
+        validation: Option<&Samples<'_>>,
+        batch_size: usize,
+        mut fit: Fit<'_>,
+        work: usize,
+    ) -> Result<History> {
+        if validation.is_some() && fit.validation_dataset.is_some() {
+            let want = "one of `validation` and `validation_dataset`";
+            return Err(Error::arg("validation_dataset", want, "both").owned_by("fit"));
+        }
         let options = Options {
             epochs: fit.epochs,
             initial_epoch: fit.initial_epoch,
-            batch_size: fit.batch_size,
-            steps_per_epoch: fit.steps_per_epoch,
-            validation_batch_size,
             validation_steps: fit.validation_steps,
             validation_freq: fit.validation_freq,
             shuffle: fit.shuffle,
             verbose: fit.verbose,
             stop_on_nan: fit.stop_on_nan,
         };
-        let mut callbacks = fit.callbacks;
+        let (rules, callbacks) = (self.rules(), &mut fit.callbacks);
+        let size = fit.validation_batch_size.unwrap_or(batch_size);
+        let mut arrays = validation.map(|v| ArrayFeed::new(v, size));
+        let mut stream = fit
+            .validation_dataset
+            .as_deref_mut()
+            .map(|d| StreamFeed::new(d, rules));
         let threads = self.threads;
-        let result = self.check_data(&trainer, train, validation).and_then(|()| {
-            let work = trainer.work(&Samples::dims(&train.x), fit.batch_size.min(train.len()))?;
-            let mut run = |par| {
-                self.run_epochs(
-                    &mut trainer,
-                    train,
-                    validation,
-                    &options,
-                    &mut callbacks,
-                    par,
-                )
+        let mut run = |par| {
+            let validation = match (&mut arrays, &mut stream) {
+                (Some(arrays), _) => Some(arrays as &mut dyn Feed),
+                (None, Some(stream)) => Some(stream as &mut dyn Feed),
+                (None, None) => None,
             };
-            if work >= WORTH_THREADS {
-                with_threads(threads, run)
-            } else {
-                run(Par::Serial)
-            }
-        });
-        self.trainer = Some(trainer);
-        result
+            self.run_epochs(trainer, train, validation, &options, callbacks, par)
+        };
+        if work >= WORTH_THREADS {
+            with_threads(threads, run)
+        } else {
+            run(Par::Serial)
+        }
     }
 
     /// The trainer for targets of these shapes: the kept one, or a new one.
@@ -426,7 +485,7 @@ impl Model {
         }
     }
 
-    fn check_data(
+    pub(super) fn check_data(
         &self,
         trainer: &Trainer,
         train: &Samples<'_>,
@@ -454,9 +513,6 @@ impl Model {
 pub(super) struct Options {
     pub epochs: usize,
     pub initial_epoch: usize,
-    pub batch_size: usize,
-    pub steps_per_epoch: Option<usize>,
-    pub validation_batch_size: usize,
     pub validation_steps: Option<usize>,
     pub validation_freq: ValidationFreq,
     pub shuffle: bool,

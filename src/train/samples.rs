@@ -144,7 +144,7 @@ impl Gather {
 }
 
 /// A list of slices without allocating for up to four.
-fn with_slices<V: AsRef<[Float]>, R>(list: &[V], f: impl FnOnce(&[&[Float]]) -> R) -> R {
+pub(super) fn with_slices<V: AsRef<[Float]>, R>(list: &[V], f: impl FnOnce(&[&[Float]]) -> R) -> R {
     const INLINE: usize = 4;
     if list.len() <= INLINE {
         let slices: [&[Float]; INLINE] =
@@ -168,24 +168,32 @@ pub(crate) fn check_weights(trainer: &Trainer, data: &Samples<'_>, outputs: usiz
         .owned_by("sample_weight"));
     }
     for (i, tensor) in weights.tensors().iter().enumerate() {
-        let each = tensor.sample().numel();
-        let Some(positions) = trainer.positions(i, &Samples::dims(&data.x))? else {
-            let want = "none, because the loss judges the samples together";
-            return Err(
-                Error::shape(want, format!("shape {:?}", tensor.dims())).owned_by("sample_weight")
-            );
-        };
-        if each != 1 && each != positions {
-            let got = format!("shape {:?}", tensor.dims());
-            return Err(Error::shape(
-                format!("one number a sample, or {positions} a sample (one a position)"),
-                got,
-            )
-            .owned_by("sample_weight"));
-        }
+        check_weight_shape(trainer, i, &tensor.sample(), &Samples::dims(&data.x))?;
         if let Some(w) = tensor.data().iter().find(|w| !w.is_finite()) {
             return Err(Error::data("sample_weight", format!("holds {w}")));
         }
+    }
+    Ok(())
+}
+
+/// The same of the shape of the weights of one output.
+pub(super) fn check_weight_shape(
+    trainer: &Trainer,
+    output: usize,
+    weight: &Dims,
+    x: &[Dims],
+) -> Result<()> {
+    let Some(positions) = trainer.positions(output, x)? else {
+        let want = "none, because the loss judges the samples together";
+        let got = format!("weights of shape {weight}");
+        return Err(Error::shape(want, got).owned_by("sample_weight"));
+    };
+    if weight.numel() != 1 && weight.numel() != positions {
+        return Err(Error::shape(
+            format!("one number a sample, or {positions} a sample (one a position)"),
+            format!("shape {weight} a sample"),
+        )
+        .owned_by("sample_weight"));
     }
     Ok(())
 }

@@ -19,7 +19,7 @@ use crate::kernels::parallel::Par;
 use crate::layer::{Mode, View};
 use crate::losses::Loss;
 use crate::models::Model;
-use crate::shape::{Dims, Shape};
+use crate::shape::{Dims, MAX_RANK, Shape};
 
 /// Everything a step needs besides the weights: built when a compiled model first meets targets of some shape, then kept.
 #[derive(Debug)]
@@ -149,23 +149,61 @@ impl Trainer {
     /// # Errors
     /// Names the first that it cannot.
     pub fn check_targets(&self, y: &[crate::tensor::Tensor<'_>]) -> Result<()> {
-        for (output, (y, &value)) in self.outputs.iter().zip(y.iter().zip(&self.graph.outputs)) {
-            let dims: Vec<usize> = self.graph.values[value]
-                .dims()
-                .iter()
-                .map(|d| d.unwrap_or(0))
-                .collect();
-            let sample = y.sample();
-            let Some(loss) = &output.loss else { continue };
-            loss.check_targets(
+        for (i, y) in y.iter().enumerate().take(self.outputs.len()) {
+            let shape = &y.sample();
+            self.check_target(
+                i,
                 View {
                     data: y.data(),
-                    shape: &sample,
+                    shape,
                     batch: y.batch(),
                 },
-                &dims,
             )?;
         }
+        Ok(())
+    }
+
+    /// The same of the targets of one output.
+    ///
+    /// # Errors
+    /// Names the first that it cannot use.
+    pub fn check_target(&self, output: usize, y: View<'_>) -> Result<()> {
+        let Some(loss) = &self.outputs[output].loss else {
+            return Ok(());
+        };
+        let mut dims = [0; MAX_RANK + 1];
+        let shape = self.graph.values[self.graph.outputs[output]].dims();
+        for (dim, size) in dims.iter_mut().zip(shape) {
+            *dim = size.unwrap_or(0);
+        }
+        loss.check_targets(y, &dims[..shape.len()])
+    }
+
+    /// Goes on with targets of other shapes: sequences that are longer in one batch than in another.
+    ///
+    /// # Errors
+    /// If a loss does not fit the shapes, or their number or ranks are not those it was built for.
+    pub fn retarget(&mut self, targets: &[Dims]) -> Result<()> {
+        if self.targets == targets {
+            return Ok(());
+        }
+        let ranks = self
+            .targets
+            .iter()
+            .zip(targets)
+            .all(|(a, b)| a.len() == b.len());
+        if targets.len() != self.targets.len() || !ranks {
+            let want = format!("targets like those before, of shapes {:?}", self.targets);
+            return Err(Error::shape(want, format!("{targets:?}")).owned_by("y"));
+        }
+        for ((output, target), &value) in self.outputs.iter().zip(targets).zip(&self.graph.outputs)
+        {
+            if let Some(loss) = &output.loss {
+                loss.check(&Shape::from(*target), &self.graph.values[value])
+                    .map_err(|e| e.owned_by(loss.class_name()))?;
+            }
+        }
+        self.targets.copy_from_slice(targets);
         Ok(())
     }
 
@@ -264,6 +302,7 @@ impl Trainer {
             loss += self.measure(i, &pass, &mut ws, &batch, Some(scale));
         }
         let mut dw = std::mem::take(&mut self.dw);
+        ws.lookups.keep = self.update.keeps_lookups();
         pass.backward(&mut ws, &mut dw);
         self.update
             .add_penalty_grads(&graph, weights, &mut dw, scale);
@@ -273,6 +312,7 @@ impl Trainer {
             &mut compiled.state,
             weights,
             &mut dw,
+            &mut ws.lookups,
             par,
         );
         Pass::update_state(&graph, &plan, &ws, &mut weights.state);

@@ -4,9 +4,11 @@
 use std::ops::Range;
 
 use super::optimizer_state::{MAX_SLOTS, OptimizerState, Slots};
+use super::repeats::Repeats;
 use crate::error::{Error, Result};
 use crate::float::Float;
 use crate::graph::Graph;
+use crate::graph::lookups::Lookups;
 use crate::graph::weights::{Var, Weights};
 use crate::kernels::elementwise;
 use crate::kernels::parallel::Par;
@@ -47,6 +49,8 @@ struct MemberPlan {
     vars: Vec<usize>,
     /// Contiguous variables of one weight decay.
     runs: Vec<Run>,
+    /// Those whose repeated rows the optimizer treats one by one; see [`repeats`](super::repeats).
+    tables: Vec<usize>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -72,6 +76,7 @@ impl UpdatePlan {
                 optimizer,
                 vars: Vec::new(),
                 runs: Vec::new(),
+                tables: Vec::new(),
             })
             .collect();
         let together = plans.iter().all(|p| p.optimizer.whole_runs());
@@ -80,6 +85,9 @@ impl UpdatePlan {
             let path = graph.path(var);
             let plan = &mut plans[member_of(optimizer.as_ref(), &path)?];
             plan.vars.push(v);
+            if plan.separates() && graph.looks_up(var) && var.weight.regularizer.is_none() {
+                plan.tables.push(v);
+            }
             let variable = Variable {
                 path: &path,
                 shape: var.weight.shape,
@@ -111,6 +119,11 @@ impl UpdatePlan {
             penalised: pick(&|v| v.weight.regularizer.is_some()),
             constrained: pick(&|v| v.weight.constraint.is_some()),
         })
+    }
+
+    /// Whether the rows that were looked up are to be kept.
+    pub fn keeps_lookups(&self) -> bool {
+        self.members.iter().any(|plan| !plan.tables.is_empty())
     }
 
     /// Sum of the penalties on weights.
@@ -157,6 +170,7 @@ impl UpdatePlan {
         state: &mut OptimizerState,
         weights: &mut Weights,
         dw: &mut [Float],
+        lookups: &mut Lookups,
         par: Par,
     ) {
         let scale = 1.0 / state.loss_scale(optimizer);
@@ -188,9 +202,15 @@ impl UpdatePlan {
                 scale = 1.0;
             }
             if due {
-                scale *= plan.clip(graph, dw, scale);
+                let tables = plan
+                    .tables
+                    .iter()
+                    .map(|&v| (v, graph.vars[v].range.clone()));
+                state.repeats.find(lookups, tables);
+                scale *= plan.clip(graph, dw, scale, &state.repeats, lookups);
                 let memory = &mut state.memories[member];
                 plan.optimizer.advance(before + 1, &mut memory.scalars);
+                let by_rows = plan.optimizer.common().global_clipnorm.is_none();
                 for run in &plan.runs {
                     let tick = Tick {
                         iteration: before + 1,
@@ -199,6 +219,10 @@ impl UpdatePlan {
                         decay: (run.decay * rate) as Float,
                         scalars: &memory.scalars,
                     };
+                    if by_rows {
+                        let (repeats, slots) = (&mut state.repeats, &mut state.slots);
+                        plan.separate(graph, &tick, run, repeats, lookups, slots, weights, dw);
+                    }
                     let par = par_of(&run.range);
                     plan.update_run(graph, &tick, run, &mut state.slots, weights, dw, par);
                 }
@@ -256,37 +280,95 @@ impl MemberPlan {
         }
     }
 
+    /// Whether what is done to gradients differs for one that is a list of rows.
+    fn separates(&self) -> bool {
+        let common = self.optimizer.common();
+        let clips = [common.clipnorm, common.clipvalue, common.global_clipnorm];
+        let clips = clips.iter().any(Option::is_some);
+        common.gradient_accumulation_steps.is_none() && (clips || self.optimizer.powers().is_some())
+    }
+
+    /// Prepares for the rows of a run that were looked up several times.
+    fn separate(
+        &self,
+        graph: &Graph,
+        tick: &Tick<'_>,
+        run: &Run,
+        repeats: &mut Repeats,
+        lookups: &Lookups,
+        memory: &mut Slots,
+        weights: &mut Weights,
+        dw: &mut [Float],
+    ) {
+        let Some(powers) = self.optimizer.powers() else {
+            return;
+        };
+        let n = self.optimizer.slots().len();
+        for i in 0..repeats.rows.len() {
+            let row = repeats.rows[i].clone();
+            if !run.range.contains(&row.at.start) {
+                continue;
+            }
+            let from = row.at.start - graph.vars[row.var].range.start;
+            let sums = repeats.powers(&row, lookups, powers, tick.grad_scale);
+            let mut slots: [&mut [Float]; MAX_SLOTS] = Default::default();
+            for (slot, buffer) in slots.iter_mut().zip(&mut memory.buffers).take(n) {
+                let range = buffer.ranges[row.var].clone();
+                if !range.is_empty() {
+                    *slot = &mut buffer.values[range][from..from + row.at.len()];
+                }
+            }
+            self.optimizer.separate(
+                tick,
+                optimizers::Row {
+                    w: &mut weights.params[row.at.clone()],
+                    g: &mut dw[row.at.clone()],
+                    sums,
+                    slots: &mut slots[..n],
+                },
+            );
+        }
+    }
+
     /// Clips; the factor that is still to be put on every gradient. `scale` is on them already (not yet multiplied in).
-    fn clip(&self, graph: &Graph, dw: &mut [Float], scale: f64) -> f64 {
+    fn clip(
+        &self,
+        graph: &Graph,
+        dw: &mut [Float],
+        scale: f64,
+        repeats: &Repeats,
+        lookups: &mut Lookups,
+    ) -> f64 {
         let common = self.optimizer.common();
         if let Some(limit) = common.global_clipnorm {
             let runs = self.runs.iter();
             let squares: f64 = runs
                 .map(|r| elementwise::squared_norm(&dw[r.range.clone()]))
                 .sum();
+            let squares = squares + repeats.excess(lookups, dw, None);
             let norm = squares.sqrt() * scale.abs();
             return if norm > limit { limit / norm } else { 1.0 };
         }
         for &i in &self.vars {
-            let g = &mut dw[graph.vars[i].range.clone()];
+            let range = graph.vars[i].range.clone();
             if let Some(limit) = common.clipnorm {
-                let norm = elementwise::squared_norm(g).sqrt() * scale.abs();
+                let squares = elementwise::squared_norm(&dw[range.clone()]);
+                let squares = squares + repeats.excess(lookups, dw, Some(i));
+                let norm = squares.sqrt() * scale.abs();
                 if norm > limit {
-                    elementwise::scale((limit / norm) as Float, g);
+                    let factor = (limit / norm) as Float;
+                    elementwise::scale(factor, &mut dw[range]);
+                    repeats.scale(i, factor, lookups);
                 }
+            } else if let Some(limit) = common.clipvalue {
+                let limit = (limit / scale).abs() as Float;
+                // (Keras leaves NaN as it is, too.)
+                let clip = |g: &mut Float| *g = g.clamp(-limit, limit);
+                dw[range].iter_mut().for_each(clip);
             }
-            if let Some(limit) = common.clipvalue {
-                let limit = (limit / scale) as Float;
-                g.iter_mut().for_each(|g| {
-                    *g = if *g > limit {
-                        limit
-                    } else if *g < -limit {
-                        -limit
-                    } else {
-                        *g
-                    }
-                });
-            }
+        }
+        if let Some(limit) = common.clipvalue {
+            repeats.clip((limit / scale).abs() as Float, lookups, dw);
         }
         1.0
     }

@@ -324,3 +324,31 @@ fn a_training_that_was_stopped_stays_stopped() {
     assert_eq!(first.get_weights(), second.get_weights());
     std::fs::remove_dir_all(&folder).unwrap();
 }
+
+#[test]
+fn a_dataset_goes_on_too() {
+    let (x, y) = problem(50, 4, 3);
+    let run = |folder: &Path, steps: Option<usize>, at: usize| {
+        let data = oxhorn::data::from_arrays(&x, &y).unwrap().batch_size(8);
+        let mut fit = Fit::epochs(3).verbose(0);
+        if let Some(steps) = steps {
+            fit = fit.steps_per_epoch(steps);
+        }
+        let fit = fit
+            .callback(BackupAndRestore::new(folder).save_freq(2))
+            .callback(end_at(at, false));
+        let mut model = model();
+        let mut shuffled = data.shuffle_buffer(20);
+        model.fit_dataset(&mut shuffled, fit)?;
+        Ok::<_, oxhorn::Error>(model.get_weights())
+    };
+    let folder = folder("dataset");
+    for steps in [None, Some(3), Some(11)] {
+        let want = run(&folder, steps, 0).unwrap();
+        for at in [4, 9, 14, 20, 25] {
+            let failed = run(&folder, steps, at).is_err();
+            assert!(failed || steps == Some(3));
+            assert_eq!(run(&folder, steps, 0).unwrap(), want, "{steps:?} {at}");
+        }
+    }
+}

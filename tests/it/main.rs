@@ -1,7 +1,9 @@
 //! The library as its users see it.
 
+mod architectures;
 mod backup;
 mod callbacks;
+mod dataset;
 mod determinism;
 mod errors;
 mod files;

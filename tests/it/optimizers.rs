@@ -42,7 +42,8 @@ fn each_variable_has_the_optimizer_of_its_path() {
         )
         .unwrap_err();
     assert!(e.to_string().contains("pattern"), "{e}");
-    let multi = MultiOptimizer::new(OptimizerMap::new(Sgd::new(0.1)));
+    let map = OptimizerMap::new(Sgd::new(0.1)).with("head/.*", Sgd::new(0.2));
+    let multi = MultiOptimizer::new(map);
     model.compile(multi, "mse", ()).unwrap();
     assert!(model.learning_rate().is_err());
     assert!(model.set_learning_rate(0.1).is_err());
@@ -165,4 +166,144 @@ fn metrics_with_several_values_show_them_all() {
     model.compile("sgd", "mse", [F1Score::default()]).unwrap();
     let logs = model.evaluate(&x, &x).unwrap();
     assert_eq!(logs.values("f1_score").unwrap().len(), 2);
+}
+
+/// Keras on TensorFlow squares and clips what each lookup adds to a row by itself; the numbers are its own.
+#[test]
+fn rows_that_are_looked_up_twice_count_twice() {
+    fn check(optimizer: impl Optimizer + 'static, want: [f32; 8]) {
+        let table = Array2::from_shape_fn((4, 2), |(i, j)| (2 * i + j) as f32 * 2.0 / 7.0 - 1.0);
+        let y = array![
+            [[0.3f32, -0.2], [-0.5, 0.7], [0.9, 0.1]],
+            [[0.4, -0.6], [0.02, 0.3], [1.0, -1.0]],
+        ];
+        let name = format!("{optimizer:?}");
+        let mut model = Sequential::new()
+            .input([3])
+            .add(Embedding::new(4, 2).weights(table));
+        model.compile(optimizer, "mse", ()).unwrap();
+        let fit = Fit::epochs(4).batch_size(2).shuffle(false).verbose(0);
+        model
+            .fit(&array![[1.0f32, 1.0, 2.0], [1.0, 0.0, 2.0]], &y, fit)
+            .unwrap();
+        for (got, want) in model.get_weights()[0].iter().zip(want) {
+            assert!((got - want).abs() < 2e-5, "{name}: {got} instead of {want}");
+        }
+    }
+    check(
+        Sgd::new(0.1),
+        [
+            -0.933681, -0.648338, -0.336708, -0.122541, 0.245214, 0.317157, 0.714286, 1.0,
+        ],
+    );
+    check(
+        Sgd::new(0.1).clipnorm(0.05),
+        [
+            -0.992628, -0.706955, -0.417892, -0.140495, 0.154492, 0.415907, 0.714286, 1.0,
+        ],
+    );
+    check(
+        Sgd::new(0.1).clipvalue(0.1),
+        [
+            -0.96, -0.674286, -0.355194, -0.137422, 0.222857, 0.368197, 0.714286, 1.0,
+        ],
+    );
+    check(
+        Sgd::new(0.1).global_clipnorm(0.05),
+        [
+            -0.992628, -0.706955, -0.417892, -0.140495, 0.154492, 0.415907, 0.714286, 1.0,
+        ],
+    );
+    check(
+        Sgd::new(0.1).gradient_accumulation_steps(2),
+        [
+            -0.966283, -0.680758, -0.380286, -0.132179, 0.19577, 0.370976, 0.714286, 1.0,
+        ],
+    );
+    check(
+        Adam::new(0.1),
+        [
+            -0.603831, -0.318149, 0.036726, -0.037408, 0.692964, -0.02851, 0.714286, 1.0,
+        ],
+    );
+    check(
+        Adam::new(0.1).clipnorm(0.05),
+        [
+            -0.600052, -0.314355, 0.035478, -0.039233, 0.701254, -0.030843, 0.714286, 1.0,
+        ],
+    );
+    check(
+        Adam::new(0.1).clipvalue(0.1),
+        [
+            -0.600012, -0.314297, 0.031713, -0.106797, 0.702642, -0.073327, 0.714286, 1.0,
+        ],
+    );
+    check(
+        Adam::new(0.1).global_clipnorm(0.05),
+        [
+            -0.600482, -0.314787, -0.036087, 0.012796, 0.541319, 0.029646, 0.714286, 1.0,
+        ],
+    );
+    check(
+        Adam::new(0.1).gradient_accumulation_steps(2),
+        [
+            -0.800406, -0.514695, -0.229782, 0.030339, 0.342293, 0.229071, 0.714286, 1.0,
+        ],
+    );
+    check(
+        Adam::new(0.1).amsgrad(true),
+        [
+            -0.603831, -0.318149, 0.036726, -0.037408, 0.692964, -0.02851, 0.714286, 1.0,
+        ],
+    );
+    check(
+        Nadam::new(0.1),
+        [
+            -0.691355, -0.405743, -0.085292, -0.064106, 0.556531, 0.076038, 0.714286, 1.0,
+        ],
+    );
+    check(
+        Adamax::new(0.1),
+        [
+            -0.630369, -0.344825, -0.115063, -0.063954, 0.504573, 0.063785, 0.714286, 1.0,
+        ],
+    );
+    check(
+        Adagrad::new(0.1),
+        [
+            -0.84161, -0.556472, -0.228606, -0.097491, 0.371977, 0.206054, 0.714286, 1.0,
+        ],
+    );
+    check(
+        Adadelta::new(1.0),
+        [
+            -0.994263, -0.708548, -0.420886, -0.140905, 0.150948, 0.4217, 0.714286, 1.0,
+        ],
+    );
+    check(
+        RmsProp::new(0.1).centered(true).momentum(0.5),
+        [
+            0.137104, 0.419416, 0.135727, -0.013624, 1.138563, -0.664548, 0.714286, 1.0,
+        ],
+    );
+    check(
+        Ftrl::new(0.1)
+            .l1_regularization_strength(0.01)
+            .l2_shrinkage_regularization_strength(0.02),
+        [
+            -0.045877, 0.011198, 0.029067, -0.007385, 0.260495, -0.078639, -0.005653, -0.009131,
+        ],
+    );
+    check(
+        Lion::new(0.01),
+        [
+            -0.96, -0.674286, -0.388571, -0.102857, 0.182857, 0.388571, 0.714286, 1.0,
+        ],
+    );
+    check(
+        Lamb::new(0.1),
+        [
+            -0.737204, -0.4515, -0.10221, -0.066538, 0.511012, 0.120929, 0.714286, 1.0,
+        ],
+    );
 }

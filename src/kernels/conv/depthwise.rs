@@ -127,20 +127,20 @@ impl Gather<'_> {
             let x: [*const Float; ROWS] =
                 std::array::from_fn(|r| self.x.add(windows[o + r] as usize + c));
             let mut w = self.w.add(c);
-            let mut sum = [[S::splat(0.0); VECS]; ROWS];
+            let mut sum = [[S::splat(0.0); ROWS]; VECS];
             for &tap in taps {
-                for v in 0..VECS {
+                for (v, sums) in sum.iter_mut().enumerate() {
                     let at = v * S::LANES;
                     let weight = load::<S, PART>(w.add(at), mask);
-                    for r in 0..ROWS {
-                        let x = load::<S, PART>(x[r].add(tap as usize + at), mask);
-                        sum[r][v] = S::fma(x, weight, sum[r][v]);
+                    for (x, sum) in x.iter().zip(sums) {
+                        let x = load::<S, PART>(x.add(tap as usize + at), mask);
+                        *sum = S::fma(x, weight, *sum);
                     }
                 }
                 w = w.wrapping_add(filters);
             }
-            for (r, sum) in sum.into_iter().enumerate() {
-                for (v, sum) in sum.into_iter().enumerate() {
+            for (v, sums) in sum.into_iter().enumerate() {
+                for (r, sum) in sums.into_iter().enumerate() {
                     let y = self.y.add((o + r) * filters + c + v * S::LANES);
                     store::<S, PART>(y, sum, mask);
                 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::scored::{Args, Core, Scores};
+use super::scored::{Args, Core};
+use super::scores::Scores;
 use crate::config::{Config, to_config};
 use crate::error::{Error, Result};
 use crate::initializer::Initializer;

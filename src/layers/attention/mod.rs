@@ -4,11 +4,13 @@ mod additive_attention;
 #[expect(clippy::module_inception)]
 mod attention;
 mod group_query_attention;
+mod head_shapes;
 mod heads;
 mod masks;
 mod multi_head_attention;
 mod projection;
 mod scored;
+mod scores;
 
 pub use additive_attention::AdditiveAttention;
 pub use attention::Attention;

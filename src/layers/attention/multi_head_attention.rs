@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::heads::{Args, Core};
+use super::head_shapes::Args;
+use super::heads::Core;
 use super::projection::Style;
 use crate::config::{Config, to_config};
 use crate::constraint::Constraint;

@@ -694,7 +694,7 @@ mod tests {
     #[test]
     fn shapes_are_keras_s() {
         let shapes = |layer: EinsumDense, x: Shape| {
-            let weights = layer.weights(&[x.clone()]).unwrap();
+            let weights = layer.weights(std::slice::from_ref(&x)).unwrap();
             let weights: Vec<Vec<usize>> = weights.iter().map(|w| w.shape.to_vec()).collect();
             (layer.output_shape(&[x]).unwrap().to_string(), weights)
         };

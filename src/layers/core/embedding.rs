@@ -19,7 +19,7 @@ use crate::kernels::elementwise::{add, scale};
 use crate::kernels::gemm::{Accum, Mat, gemm};
 use crate::layer::{
     Backward, Buffers, Contract, Forward, Kind, Layer, Len, Mask, MaskRule, Par, View, Weight,
-    Weights,
+    Weights, table_row,
 };
 use crate::layers::args::{checked, one_input};
 use crate::regularizer::Regularizer;
@@ -139,13 +139,6 @@ impl Embedding {
     }
 }
 
-/// The row that an id means in a table of so many.
-fn row(id: Float, rows: usize) -> Option<usize> {
-    let id = id.trunc();
-    let at = if id < 0.0 { id + rows as Float } else { id };
-    (at >= 0.0 && at < rows as Float).then_some(at as usize)
-}
-
 /// Shape of the output, if sizes and ids are in order.
 pub(super) fn output_shape(input_dim: usize, output_dim: usize, x: &Shape) -> Result<Shape> {
     for (arg, size) in [("input_dim", input_dim), ("output_dim", output_dim)] {
@@ -169,7 +162,7 @@ pub(super) fn gather(
     let rows = table.len() / width;
     par.for_each_rows(y, width, |first, y| {
         for (y, id) in y.chunks_exact_mut(width).zip(&ids[first..]) {
-            match row(*id, rows) {
+            match table_row(*id, rows) {
                 Some(at) => y.copy_from_slice(&table[at * width..][..width]),
                 None => y.fill(missing),
             }
@@ -186,7 +179,7 @@ pub(super) fn scatter(ids: &[Float], dy: &[Float], width: usize, dtable: &mut [F
     let add_rows = |first: usize, part: &mut [Float]| {
         let here = first..first + part.len() / width;
         for (dy, id) in dy.chunks_exact(width).zip(ids) {
-            if let Some(at) = row(*id, rows).filter(|at| here.contains(at)) {
+            if let Some(at) = table_row(*id, rows).filter(|at| here.contains(at)) {
                 add(dy, &mut part[(at - first) * width..][..width]);
             }
         }
@@ -283,7 +276,10 @@ impl Layer for Embedding {
     }
 
     fn contract(&self) -> Contract {
-        contract(self.mask_zero)
+        Contract {
+            looks_up: self.lora().is_none(),
+            ..contract(self.mask_zero)
+        }
     }
 
     fn mask_shape(&self, inputs: &[Shape], _masks: &[Option<Shape>]) -> Result<Option<Shape>> {

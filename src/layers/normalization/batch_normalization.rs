@@ -7,17 +7,15 @@
 //! and with moving moments only `gamma inv dy`. With renorm `gamma r` takes the place of `gamma`, `beta + d gamma` that of `beta`.
 //! Where the channels are not the last axis, they are brought there first.
 
-use std::sync::Arc;
-
 use serde::{Deserialize, Serialize};
 
-use super::renorm::RenormClipping;
+use super::renorm::{RenormClipping, roots_of};
 use super::{check_epsilon, ones};
 use crate::config::{Config, to_config};
 use crate::constraint::Constraint;
 use crate::error::{Error, Result};
 use crate::float::Float;
-use crate::initializer::{Custom, Initializer};
+use crate::initializer::Initializer;
 use crate::kernels::elementwise::{add, mul, mul_add};
 use crate::kernels::norm_columns;
 use crate::layer::{
@@ -258,19 +256,6 @@ impl BatchNormalization {
             Some(channels) => Ok(channels),
         }
     }
-
-    /// How the moving standard deviations start: as the roots of the variance.
-    fn stddev_initializer(&self) -> Initializer {
-        let variance = self.moving_variance_initializer.clone();
-        Initializer::Custom(Custom::new(
-            "sqrt",
-            Arc::new(move |shape, rng, out| {
-                // The variance's initializer has been checked by its own weight.
-                let _ = variance.fill(shape, rng, out);
-                out.iter_mut().for_each(|v| *v = v.sqrt());
-            }),
-        ))
-    }
 }
 
 /// What forward keeps: mean and `inv` of every channel, `r` and `d` of renorm, and whether they are the batch's.
@@ -347,7 +332,7 @@ impl Layer for BatchNormalization {
             &self.moving_variance_initializer,
         ));
         if self.renorm {
-            let stddev = self.stddev_initializer();
+            let stddev = roots_of(&self.moving_variance_initializer);
             weights.push(Weight::state("moving_stddev", shape, &stddev));
             weights.push(Weight::state("renorm_mean", shape, mean));
             weights.push(Weight::state("renorm_stddev", shape, &stddev));

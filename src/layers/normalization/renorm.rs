@@ -4,10 +4,13 @@
 //! the moving `renorm_mean` and `renorm_stddev` (at least `sqrt(epsilon)`), clipped. Then `y = (x r + d) gamma + beta` for the
 //! normalised `x`. No gradient flows through `r` and `d`.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::float::Float;
+use crate::initializer::{Custom, Initializer};
 
 /// Bounds of the corrections of batch renormalization. What is not given is not bounded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -61,6 +64,19 @@ impl RenormClipping {
         }
         (r, d)
     }
+}
+
+/// How the moving standard deviations start: as the roots of the variances.
+pub(super) fn roots_of(variance: &Initializer) -> Initializer {
+    let variance = variance.clone();
+    Initializer::Custom(Custom::new(
+        "sqrt",
+        Arc::new(move |shape, rng, out| {
+            // The variance's initializer has been checked by its own weight.
+            let _ = variance.fill(shape, rng, out);
+            out.iter_mut().for_each(|v| *v = v.sqrt());
+        }),
+    ))
 }
 
 #[cfg(test)]

@@ -124,7 +124,17 @@ impl Constant {
         }
     }
 
-    fn check(&self, arg: &str, x: &Shape) -> Result<()> {
+    /// Its own shape.
+    pub(super) fn shape(&self) -> Dims {
+        self.shape
+    }
+
+    /// Its numbers.
+    pub(super) fn values(&self) -> &[f64] {
+        &self.data
+    }
+
+    pub(super) fn check(&self, arg: &str, x: &Shape) -> Result<()> {
         if self.data.iter().any(|v| !v.is_finite()) {
             return Err(Error::arg(
                 arg,
@@ -148,7 +158,13 @@ impl Constant {
     }
 
     /// `run(constant, y)` for every run of `y`.
-    fn sweep(&self, batch: usize, shape: &[usize], y: &mut [Float], run: fn(Float, &mut Float)) {
+    pub(super) fn sweep(
+        &self,
+        batch: usize,
+        shape: &[usize],
+        y: &mut [Float],
+        run: fn(Float, &mut Float),
+    ) {
         let spread = Spread::shared(batch, shape, &self.shape);
         for (i, y) in y.chunks_exact_mut(spread.run).enumerate() {
             let at = spread.start(i);

@@ -6,7 +6,6 @@ mod flatten;
 mod permute;
 mod repeat_vector;
 mod reshape;
-mod resize;
 mod up_sampling;
 mod zero_padding;
 
@@ -15,6 +14,5 @@ pub use flatten::Flatten;
 pub use permute::Permute;
 pub use repeat_vector::RepeatVector;
 pub use reshape::Reshape;
-pub use resize::Interpolation;
 pub use up_sampling::{UpSampling1D, UpSampling2D, UpSampling3D};
 pub use zero_padding::{ZeroPadding1D, ZeroPadding2D, ZeroPadding3D};

@@ -3,13 +3,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::resize::{Interpolation, Resize};
 use crate::config::{Config, to_config};
 use crate::error::{Error, Result};
 use crate::float::Float;
 use crate::kernels::elementwise::{add, sum};
 use crate::layer::{Backward, Buffers, Contract, Forward, Layer, Len};
 use crate::layers::args::{DataFormat, Sizes, checked, input_of_rank};
+use crate::layers::resize::{Interpolation, Resize};
 use crate::shape::{Dims, Shape};
 
 /// Repeats every step. [Keras](https://keras.io/api/layers/reshaping_layers/up_sampling1d/)
@@ -138,10 +138,10 @@ impl UpSampling2D {
         };
         Resize {
             interpolation: &self.interpolation,
-            height,
-            width,
+            antialias: false,
+            from: [height, width],
+            to: [height * self.size.0[0], width * self.size.0[1]],
             channels,
-            factors: self.size.0,
         }
     }
 }
@@ -157,7 +157,7 @@ impl Layer for UpSampling2D {
 
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape> {
         self.data_format.check()?;
-        self.interpolation.check()?;
+        self.interpolation.check(5)?;
         let (first, axes) = (
             self.data_format.first_spatial(),
             "batch, height, width, channels",
@@ -173,7 +173,7 @@ impl Layer for UpSampling2D {
         Buffers {
             scratch: vec![
                 Len::Fixed(resize.weights_len()),
-                Len::PerSample(resize.width * resize.channels),
+                Len::PerSample(resize.row_len()),
             ],
             ..Buffers::default()
         }
@@ -190,7 +190,7 @@ impl Layer for UpSampling2D {
         let (x, resize) = (cx.x[0], self.resize(cx.x[0].shape));
         let [weights, rows] = cx.scratch.all();
         resize.weights(weights);
-        let (weights, row) = (&*weights, resize.width * resize.channels);
+        let (weights, row) = (&*weights, resize.row_len());
         let (from, each) = (x.shape.iter().product(), cx.y.shape.iter().product());
         let (image, large) = resize.lens();
         cx.par
@@ -212,7 +212,7 @@ impl Layer for UpSampling2D {
         };
         let resize = self.resize(dx.shape);
         resize.weights(weights);
-        let (weights, row) = (&*weights, resize.width * resize.channels);
+        let (weights, row) = (&*weights, resize.row_len());
         let (each, from) = (dx.shape.iter().product(), dy.shape.iter().product());
         let (image, large) = resize.lens();
         cx.par

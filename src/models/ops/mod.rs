@@ -20,12 +20,16 @@
 //! would mix samples is an error. Truth values are 0 and 1, and no gradient flows through them.
 
 mod array;
+mod binary;
 mod math;
 mod nn;
+mod unary;
 
 pub use array::*;
+pub use binary::*;
 pub use math::*;
 pub use nn::*;
+pub use unary::*;
 
 use ndarray::{ArrayBase, Data, Dimension};
 use serde_json::{Value, json};
