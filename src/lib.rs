@@ -22,7 +22,7 @@
 //! * [`models`]: [`Sequential`](models::Sequential) and [`Model`](models::Model), with `compile`, `fit`, `evaluate`, `predict`.
 //! * [`layers`], [`activation`], [`initializer`], [`regularizer`], [`constraint`]: what models are made of.
 //! * [`losses`], [`metrics`], [`optimizers`], [`callbacks`]: what they are trained with.
-//! * [`data`]: CSV files, standardising, splitting.
+//! * [`data`]: tables, datasets larger than memory, splitting; [`plot`]: pictures of training and of models.
 //! * [`layer`] and [`testing`]: the contract of a layer, and its proof, for layers of your own.
 //! * [`doc`]: the architecture, guides, the changelog.
 //!

@@ -22,16 +22,17 @@ pub use crate::layers::{
     Equalization, Flatten, GRU, GRUCell, GaussianDropout, GaussianNoise, GlobalAveragePooling1D,
     GlobalAveragePooling2D, GlobalAveragePooling3D, GlobalMaxPooling1D, GlobalMaxPooling2D,
     GlobalMaxPooling3D, GroupNormalization, GroupQueryAttention, HashedCrossing, Hashing, Identity,
-    LSTM, LSTMCell, LayerNormalization, LeakyReLU, Masking, MaxNumBoundingBoxes, MaxPooling1D,
-    MaxPooling2D, MaxPooling3D, Maximum, MelSpectrogram, Minimum, MixUp, MultiHeadAttention,
-    Multiply, Normalization, PReLU, Permute, RMSNormalization, RNN, RandAugment, RandomBrightness,
-    RandomColorDegeneration, RandomColorJitter, RandomContrast, RandomCrop, RandomElasticTransform,
-    RandomErasing, RandomFlip, RandomGaussianBlur, RandomGrayscale, RandomHue, RandomInvert,
-    RandomPerspective, RandomPosterization, RandomRotation, RandomSaturation, RandomSharpness,
-    RandomShear, RandomTranslation, RandomZoom, ReLU, RenormClipping, RepeatVector, Rescaling,
-    Reshape, Resizing, ReversibleEmbedding, SeparableConv1D, SeparableConv2D, SimpleRNN,
-    SimpleRNNCell, Softmax, Solarization, SpatialDropout1D, SpatialDropout2D, SpatialDropout3D,
-    SpectralNormalization, StackedRNNCells, Subtract, TimeDistributed, UnitNormalization,
+    IntegerLookup, LSTM, LSTMCell, LayerNormalization, LeakyReLU, Masking, MaxNumBoundingBoxes,
+    MaxPooling1D, MaxPooling2D, MaxPooling3D, Maximum, MelSpectrogram, Minimum, MixUp,
+    MultiHeadAttention, Multiply, Normalization, PReLU, Permute, RMSNormalization, RNN,
+    RandAugment, RandomBrightness, RandomColorDegeneration, RandomColorJitter, RandomContrast,
+    RandomCrop, RandomElasticTransform, RandomErasing, RandomFlip, RandomGaussianBlur,
+    RandomGrayscale, RandomHue, RandomInvert, RandomPerspective, RandomPosterization,
+    RandomRotation, RandomSaturation, RandomSharpness, RandomShear, RandomTranslation, RandomZoom,
+    ReLU, RenormClipping, RepeatVector, Rescaling, Reshape, Resizing, ReversibleEmbedding,
+    STFTSpectrogram, SeparableConv1D, SeparableConv2D, SimpleRNN, SimpleRNNCell, Softmax,
+    Solarization, SpatialDropout1D, SpatialDropout2D, SpatialDropout3D, SpectralNormalization,
+    StackedRNNCells, StringLookup, Subtract, TextVectorization, TimeDistributed, UnitNormalization,
     UpSampling1D, UpSampling2D, UpSampling3D, ZeroPadding1D, ZeroPadding2D, ZeroPadding3D,
 };
 pub use crate::losses::{
@@ -50,7 +51,7 @@ pub use crate::metrics::{
     SensitivityAtSpecificity, SparseCategoricalAccuracy, SparseTopKCategoricalAccuracy,
     SpecificityAtSensitivity, TopKCategoricalAccuracy, TrueNegatives, TruePositives,
 };
-pub use crate::models::{Input, Inputs, KerasTensor, LayerCall, Model, Sequential};
+pub use crate::models::{Input, Inputs, KerasTensor, LayerCall, Model, Pipeline, Sequential};
 pub use crate::optimizers::{
     Adadelta, Adafactor, Adagrad, Adam, AdamW, Adamax, Ftrl, Lamb, Lion, LossScaleOptimizer,
     MultiOptimizer, Muon, Nadam, Optimizer, OptimizerExt, OptimizerMap, RMSprop, RmsProp, SGD,

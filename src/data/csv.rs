@@ -205,10 +205,10 @@ impl Table {
 }
 
 /// What stands for a missing value, in any case.
-const MISSING: [&str; 6] = ["", "na", "n/a", "nan", "null", "?"];
+pub(super) const MISSING: [&str; 6] = ["", "na", "n/a", "nan", "null", "?"];
 
 /// A number that f32 can hold.
-fn parse_number(cell: &str) -> Option<f32> {
+pub(super) fn parse_number(cell: &str) -> Option<f32> {
     cell.parse().ok().filter(|x: &f32| x.is_finite())
 }
 
@@ -244,7 +244,7 @@ fn records(text: &str) -> std::result::Result<Vec<Row>, String> {
 }
 
 /// One field and what follows it: a comma, the end of the line or the end of the text.
-fn field(text: &str, line: usize) -> std::result::Result<(String, &str), String> {
+pub(super) fn field(text: &str, line: usize) -> std::result::Result<(String, &str), String> {
     let Some(mut rest) = text.strip_prefix('"') else {
         let end = text.find([',', '\n']).unwrap_or(text.len());
         let cell = text[..end].strip_suffix('\r').unwrap_or(&text[..end]);

@@ -161,40 +161,14 @@ fn put(w: &mut (impl Write + ?Sized), shape: &[usize], values: &[Float]) -> io::
 }
 
 fn parse(source: &Source) -> Result<ArrayD<Float>> {
-    let bad = |problem: String| source.error(problem);
-    let start = source.take(0, source.len().min(12))?;
-    if !start.starts_with(MAGIC) || start.len() < 12 {
-        return Err(bad("this is not a .npy file".into()));
-    }
-    let (len, begin) = match start[6] {
-        1 => (u64::from(u16::from_le_bytes([start[8], start[9]])), 10),
-        2 | 3 => {
-            let len = [start[8], start[9], start[10], start[11]];
-            (u64::from(u32::from_le_bytes(len)), 12)
-        }
-        version => return Err(bad(format!("unknown version {version} of .npy"))),
-    };
-    if len > MAX_HEADER {
-        return Err(bad(format!(
-            "the header has {len} bytes; at most {MAX_HEADER} are read"
-        )));
-    }
-    let text = source.take(begin, len)?;
-    let text = std::str::from_utf8(&text).map_err(|_| bad("the header is not text".into()))?;
-    let header = Header::parse(text).map_err(bad)?;
-    let number = number(&header.descr).map_err(bad)?;
-    let count = numel(&header.shape);
-    let size = count.and_then(|n| n.checked_mul(number.size));
-    let there = source.len() - begin - len;
-    if size.map(|n| n as u64) != Some(there) {
-        let problem = format!(
-            "{there} bytes do not fit {} of shape {:?}",
-            header.descr, header.shape
-        );
-        return Err(bad(problem));
-    }
-    let mut values = vec![0.0; count.unwrap_or(0)];
-    let mut at = begin + len;
+    let Layout {
+        number,
+        header,
+        count,
+        begin,
+    } = Layout::of(source)?;
+    let mut values = vec![0.0; count];
+    let mut at = begin;
     number.read_into(&mut values, |buffer| {
         source.read_at(at, buffer)?;
         at += buffer.len() as u64;
@@ -208,6 +182,59 @@ fn parse(source: &Source) -> Result<ArrayD<Float>> {
         false => ArrayD::from_shape_vec(shape, values),
     };
     array.map_err(|e| source.error(format!("shape {:?}: {e}", header.shape)))
+}
+
+/// What a file holds, and where; the sizes are those of the file.
+pub(super) struct Layout {
+    pub number: Number,
+    pub header: Header,
+    /// Number of values.
+    pub count: usize,
+    /// Where the values begin.
+    pub begin: u64,
+}
+
+impl Layout {
+    pub fn of(source: &Source) -> Result<Layout> {
+        let bad = |problem: String| source.error(problem);
+        let start = source.take(0, source.len().min(12))?;
+        if !start.starts_with(MAGIC) || start.len() < 12 {
+            return Err(bad("this is not a .npy file".into()));
+        }
+        let (len, begin) = match start[6] {
+            1 => (u64::from(u16::from_le_bytes([start[8], start[9]])), 10),
+            2 | 3 => {
+                let len = [start[8], start[9], start[10], start[11]];
+                (u64::from(u32::from_le_bytes(len)), 12)
+            }
+            version => return Err(bad(format!("unknown version {version} of .npy"))),
+        };
+        if len > MAX_HEADER {
+            return Err(bad(format!(
+                "the header has {len} bytes; at most {MAX_HEADER} are read"
+            )));
+        }
+        let text = source.take(begin, len)?;
+        let text = std::str::from_utf8(&text).map_err(|_| bad("the header is not text".into()))?;
+        let header = Header::parse(text).map_err(bad)?;
+        let number = number(&header.descr).map_err(bad)?;
+        let count = numel(&header.shape);
+        let size = count.and_then(|n| n.checked_mul(number.size));
+        let there = source.len() - begin - len;
+        if size.map(|n| n as u64) != Some(there) {
+            let problem = format!(
+                "{there} bytes do not fit {} of shape {:?}",
+                header.descr, header.shape
+            );
+            return Err(bad(problem));
+        }
+        Ok(Layout {
+            number,
+            header,
+            count: count.unwrap_or(0),
+            begin: begin + len,
+        })
+    }
 }
 
 /// The type that NumPy's code of it means: byte order, kind, size.
@@ -240,10 +267,10 @@ fn number(descr: &str) -> std::result::Result<Number, String> {
 
 /// The Python dictionary in front of the values.
 #[derive(Debug, PartialEq)]
-struct Header {
+pub(super) struct Header {
     descr: String,
-    fortran_order: bool,
-    shape: Vec<usize>,
+    pub fortran_order: bool,
+    pub shape: Vec<usize>,
 }
 
 impl Header {

@@ -117,6 +117,12 @@ pub trait Layer: Debug + Send + Sync {
         None
     }
 
+    /// Arrays that files hold of the layer under names of their own, though they are none of its weights (they follow from its
+    /// configuration, and Keras wants to find them).
+    fn constants(&self) -> Vec<(&'static str, Vec<Float>)> {
+        Vec::new()
+    }
+
     /// Shape of the mask this layer gives its output; asked only under [`MaskRule::Compute`].
     fn mask_shape(&self, _inputs: &[Shape], _masks: &[Option<Shape>]) -> Result<Option<Shape>> {
         Ok(None)

@@ -4,6 +4,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
+use crate::config::Config;
 use crate::layer::{LayerRef, default_name};
 
 /// The layer inside a wrapper.
@@ -20,7 +21,27 @@ impl Inner {
 
 /// Keras's form of the only type there is.
 pub(crate) fn dtype() -> Value {
-    json!({"module": "keras", "class_name": "DTypePolicy", "config": {"name": "float32"}, "registered_name": null})
+    policy("float32")
+}
+
+fn policy(name: &str) -> Value {
+    json!({"module": "keras", "class_name": "DTypePolicy", "config": {"name": name}, "registered_name": null})
+}
+
+/// The arguments that Keras's layers have in common, as far as this class takes them.
+pub(crate) fn common(class: &str, own: &Map<String, Value>, name: &str, trainable: bool) -> Config {
+    let mut config = Map::new();
+    config.insert("name".into(), json!(name));
+    if class != "Discretization" && !class.starts_with("SpatialDropout") {
+        config.insert("trainable".into(), json!(trainable));
+    }
+    let integers = matches!(class, "Hashing" | "HashedCrossing");
+    let dtype = match own.get("output_mode").and_then(Value::as_str) {
+        Some("int") if integers => policy("int64"),
+        _ => dtype(),
+    };
+    config.insert("dtype".into(), dtype);
+    config
 }
 
 impl Serialize for Inner {
@@ -31,11 +52,9 @@ impl Serialize for Inner {
             activity_regularizer,
             ..
         } = &self.0;
-        let mut config = Map::new();
-        config.insert("name".into(), json!(self.name()));
-        config.insert("trainable".into(), json!(trainable));
-        config.insert("dtype".into(), dtype());
-        config.extend(layer.config());
+        let own = layer.config();
+        let mut config = common(layer.class_name(), &own, &self.name(), *trainable);
+        config.extend(own);
         if let Some(penalty) = activity_regularizer {
             let penalty = serde_json::to_value(penalty).map_err(serde::ser::Error::custom)?;
             config.insert("activity_regularizer".into(), penalty);

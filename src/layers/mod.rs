@@ -45,12 +45,13 @@ pub use pooling::{
 pub use preprocessing::{
     AugMix, AutoContrast, CategoryEncoding, CenterCrop,
     ContrastLimitedAdaptiveHistogramEqualization, CutMix, Discretization, Equalization, Factor,
-    Fill, FillMode, FlipMode, HashedCrossing, Hashing, MaxNumBoundingBoxes, MelSpectrogram, MixUp,
-    Normalization, RandAugment, RandomBrightness, RandomColorDegeneration, RandomColorJitter,
-    RandomContrast, RandomCrop, RandomElasticTransform, RandomErasing, RandomFlip,
-    RandomGaussianBlur, RandomGrayscale, RandomHue, RandomInvert, RandomPerspective,
+    Fill, FillMode, FlipMode, HashedCrossing, Hashing, IntegerLookup, MaxNumBoundingBoxes,
+    MelSpectrogram, MixUp, Normalization, RandAugment, RandomBrightness, RandomColorDegeneration,
+    RandomColorJitter, RandomContrast, RandomCrop, RandomElasticTransform, RandomErasing,
+    RandomFlip, RandomGaussianBlur, RandomGrayscale, RandomHue, RandomInvert, RandomPerspective,
     RandomPosterization, RandomRotation, RandomSaturation, RandomSharpness, RandomShear,
-    RandomTranslation, RandomZoom, Rescaling, Resizing, STFTSpectrogram, Solarization, ValueRange,
+    RandomTranslation, RandomZoom, Rescaling, Resizing, STFTSpectrogram, Solarization,
+    StringLookup, TextVectorization, ValueRange,
 };
 pub use regularization::{
     ActivityRegularization, AlphaDropout, Dropout, GaussianDropout, GaussianNoise,
@@ -151,6 +152,7 @@ const TABLE: &[(&str, Reader)] = &[
     ("HashedCrossing", read::<HashedCrossing>),
     ("Hashing", read::<Hashing>),
     ("Identity", read::<Identity>),
+    ("IntegerLookup", read::<IntegerLookup>),
     ("LSTM", LSTM::read),
     ("LayerNormalization", read::<LayerNormalization>),
     ("LeakyReLU", read::<LeakyReLU>),

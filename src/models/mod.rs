@@ -4,12 +4,14 @@ mod donor;
 mod functional;
 pub(crate) mod lower;
 pub mod ops;
+mod pipeline;
 mod sequential;
 pub(crate) mod spec;
 mod summary;
 mod symbolic;
 
 pub use functional::ModelTensors;
+pub use pipeline::Pipeline;
 pub use sequential::Sequential;
 pub use spec::{Block, Nested};
 pub use symbolic::{Input, Inputs, IntoInputs, KerasTensor, LayerCall, Symbolic};

@@ -29,6 +29,8 @@ pub(crate) struct Chain {
     pub input: Option<Input>,
     /// The layers.
     pub blocks: Vec<Block>,
+    /// Whether it is one layer to its reader, a [`Pipeline`](super::Pipeline).
+    pub pipeline: bool,
 }
 
 /// A declared input.
@@ -243,6 +245,7 @@ impl Net {
 impl Spec {
     pub fn class_name(&self) -> &'static str {
         match self {
+            Spec::Sequential(chain) if chain.pipeline => "Pipeline",
             Spec::Sequential(_) => "Sequential",
             Spec::Functional(_) => "Functional",
         }

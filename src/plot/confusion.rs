@@ -88,7 +88,12 @@ impl ConfusionMatrix {
         let label = names.fold(20.0, f64::max).min(200.0);
         let (left, top) = (label + 46.0, 50.0);
         let side = cell * n as f64;
-        let mut svg = Svg::new(left + side + 24.0, top + side + label + 44.0);
+        let size = (cell * 0.8).min(12.0);
+        let widths = self.class_names.iter().map(|n| text_width(n, size));
+        // Names that are wider than their column run upwards, and take room below.
+        let upright = widths.clone().all(|w| w <= cell);
+        let below = if upright { 24.0 } else { label + 14.0 };
+        let mut svg = Svg::new(left + side + 24.0, top + side + below + 30.0);
         let middle = left + side / 2.0;
         svg.bold(middle, 24.0, 14.0, Anchor::Middle, INK, "Confusion matrix");
         let accuracy = format!("accuracy {:.4}", self.accuracy());
@@ -107,7 +112,6 @@ impl ConfusionMatrix {
                 }
             }
         }
-        let size = (cell * 0.8).min(12.0);
         for (i, name) in self.class_names.iter().enumerate() {
             let at = (i as f64 + 0.5) * cell;
             svg.text(
@@ -118,8 +122,7 @@ impl ConfusionMatrix {
                 INK,
                 name,
             );
-            let wide = text_width(name, size) > cell;
-            match wide {
+            match !upright {
                 true => svg.upward(
                     left + at + size * 0.36,
                     top + side + 10.0 + text_width(name, size) / 2.0,
@@ -138,7 +141,7 @@ impl ConfusionMatrix {
         }
         svg.text(
             middle,
-            top + side + label + 30.0,
+            top + side + below + 16.0,
             12.0,
             Anchor::Middle,
             INK,

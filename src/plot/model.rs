@@ -201,7 +201,7 @@ impl Card {
             );
         }
         let widest = lines.iter().map(|l| text_width(l, 12.0));
-        let width = widest.fold(text_width(&title, 13.0) * 1.06, f64::max) + 24.0;
+        let width = widest.fold(text_width(&title, 13.0) * 1.08, f64::max) + 24.0;
         let body = if lines.is_empty() {
             0.0
         } else {

@@ -212,7 +212,7 @@ pub(super) fn escape(text: &str) -> String {
     out
 }
 
-/// About how wide a text is.
+/// About how wide a text is, in a wide font.
 pub(super) fn text_width(text: &str, size: f64) -> f64 {
     let each = |c: char| match c {
         'i' | 'j' | 'l' | 'I' | '.' | ',' | ':' | '\'' | '|' | '[' | ']' | '(' | ')' | ' '
@@ -222,7 +222,7 @@ pub(super) fn text_width(text: &str, size: f64) -> f64 {
         '\u{0}'..='\u{ff}' => 0.56,
         _ => 1.0,
     };
-    text.chars().map(each).sum::<f64>() * size
+    text.chars().map(each).sum::<f64>() * size * 1.15
 }
 
 #[cfg(test)]

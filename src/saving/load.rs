@@ -10,7 +10,7 @@ use super::hdf5::H5File;
 use super::read_config::{Architecture, read_model};
 use super::registry::Registry;
 use super::weights::{self, LoadWeights};
-use super::{dialect, legacy, optimizer, read_compiled};
+use super::{assets, dialect, legacy, optimizer, read_compiled};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::graph::weights::Weights;
@@ -153,6 +153,16 @@ impl Loader {
     }
 
     fn archive(&self, archive: Archive, file_len: u64) -> Result<Model> {
+        self.archive_with(archive, file_len, |_| Ok(()))
+    }
+
+    /// Reads an archive whose configuration is changed by `change` first.
+    pub(super) fn archive_with(
+        &self,
+        archive: Archive,
+        file_len: u64,
+        change: impl FnOnce(&mut Value) -> Result<()>,
+    ) -> Result<Model> {
         let mut config = parse(&archive.read("config.json", MAX_CONFIG)?, "config.json")?;
         let metadata = parse(
             &archive.read("metadata.json", MAX_METADATA)?,
@@ -162,10 +172,12 @@ impl Loader {
             return Err(Error::data("metadata.json", "expected an object"));
         }
         dialect::modernize(&mut config, 3);
-        let architecture = read_model(&config, &self.registry)?;
-        let mut model = self.skeleton(architecture, file_len)?;
         let limit = MAX_WEIGHTS_FREE + MAX_WEIGHTS_RATIO * file_len;
         let file = archive.h5("model.weights.h5", limit)?;
+        assets::restore(&mut config, &archive, &file)?;
+        change(&mut config)?;
+        let architecture = read_model(&config, &self.registry)?;
+        let mut model = self.skeleton(architecture, file_len)?;
         if model.built {
             let pieces = weights::pieces(&model, &file, false)?;
             let mut values = std::mem::take(&mut model.weights);

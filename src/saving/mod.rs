@@ -10,6 +10,8 @@
 
 #[cfg(feature = "keras")]
 pub(crate) mod archive;
+#[cfg(feature = "keras")]
+mod assets;
 pub(crate) mod atomic;
 #[cfg(feature = "keras")]
 mod dialect;
@@ -41,6 +43,8 @@ pub(crate) mod safetensors;
 mod save;
 pub(crate) mod source;
 #[cfg(feature = "keras")]
+mod text;
+#[cfg(feature = "keras")]
 mod weights;
 #[cfg(feature = "keras")]
 mod write_config;
@@ -49,5 +53,7 @@ mod write_config;
 pub use load::{Loader, load_model};
 #[cfg(feature = "keras")]
 pub use registry::Registry;
+#[cfg(feature = "keras")]
+pub use text::{TextInput, TextLayer, TextModel, load_text_model};
 #[cfg(feature = "keras")]
 pub use weights::LoadWeights;

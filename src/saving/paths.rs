@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
+use crate::float::Float;
 use crate::graph::Graph;
 use crate::layer::default_name;
 use crate::models::spec::{Block, Spec, key};
@@ -18,6 +19,8 @@ pub(super) struct Group {
     pub name: String,
     /// Rows of [`Graph::vars`].
     pub vars: Vec<usize>,
+    /// What is there besides, by name ([`Layer::constants`](crate::layer::Layer::constants)).
+    pub constants: Vec<(&'static str, Vec<Float>)>,
 }
 
 /// Unique names within a container, made of class names: `dense`, `dense_1`, ...
@@ -65,6 +68,16 @@ fn walk(
                 }
                 if let Some(&entry) = entries.get(&key(&layer.layer)) {
                     let entry = &graph.entries[entry];
+                    let constants = entry.layer.constants();
+                    if !constants.is_empty() {
+                        out.push(Group {
+                            path: path.clone(),
+                            part: String::new(),
+                            name: entry.name.clone(),
+                            vars: Vec::new(),
+                            constants,
+                        });
+                    }
                     out.extend(layer_groups(graph, entry.vars.clone(), &path, &entry.name));
                 }
             }
@@ -100,6 +113,7 @@ fn layer_groups(graph: &Graph, vars: Range<usize>, path: &str, name: &str) -> Ve
                     part,
                     name: name.to_string(),
                     vars: vec![var],
+                    constants: Vec::new(),
                 }),
             }
         }

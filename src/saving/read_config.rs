@@ -156,7 +156,7 @@ impl Reader<'_> {
     /// `None` if it is no model.
     fn model(&self, object: &Value, depth: usize) -> Result<Option<Architecture>> {
         let class = text(object, "class_name", "model")?;
-        if !matches!(class, "Sequential" | "Functional" | "Model") {
+        if !matches!(class, "Sequential" | "Functional" | "Model" | "Pipeline") {
             return Ok(None);
         }
         if depth > MAX_DEPTH {
@@ -197,6 +197,10 @@ impl Reader<'_> {
         }
         let spec = match class {
             "Sequential" => Spec::Sequential(self.chain(object, config, layers, &name, depth)?),
+            "Pipeline" => Spec::Sequential(Chain {
+                pipeline: true,
+                ..self.chain(object, config, layers, &name, depth)?
+            }),
             _ => Spec::Functional(self.net(config, layers, &name, depth)?),
         };
         Ok(Some(Architecture {
@@ -365,6 +369,14 @@ impl Reader<'_> {
                         owner,
                         format!(
                             "`{name}` is a Lambda layer: it holds Python code, which is never run. Save the model with a layer class of your own in its place and register that"
+                        ),
+                    ));
+                }
+                if matches!(class, "TextVectorization" | "StringLookup") {
+                    return Err(problem(
+                        owner,
+                        format!(
+                            "`{name}` is a {class}: it takes texts, which are no tensors. `saving::load_text_model` gives back the layers for texts at a model's inputs, and the model of numbers behind them"
                         ),
                     ));
                 }

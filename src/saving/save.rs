@@ -13,6 +13,7 @@ use super::paths::groups;
 use super::write_config::{KERAS_VERSION, write_compiled, write_model};
 use super::{legacy, optimizer};
 use crate::error::{Error, Result};
+use crate::float::Float;
 use crate::layer::Weights;
 use crate::models::Model;
 
@@ -79,7 +80,7 @@ impl Model {
         Ok(self.config()?.to_string())
     }
 
-    fn config(&self) -> Result<Value> {
+    pub(super) fn config(&self) -> Result<Value> {
         let inputs = self.built.then(|| self.input_shapes());
         let mut config = write_model(&self.name, true, &self.spec, inputs.as_deref())?;
         if let Some(compiled) = &self.compiled {
@@ -89,9 +90,23 @@ impl Model {
     }
 
     fn write_archive(&self, w: &mut (impl Write + Seek)) -> Result<()> {
-        let weights = self.weights_file(true)?;
+        let config = self.config()?;
+        self.write_parts(w, &config, Vec::new())
+    }
+
+    /// An archive with this configuration, and these arrays besides the weights.
+    pub(super) fn write_parts(
+        &self,
+        w: &mut (impl Write + Seek),
+        config: &Value,
+        arrays: Vec<(String, Vec<Float>)>,
+    ) -> Result<()> {
+        let mut weights = self.weights_file(true)?;
+        for (path, values) in arrays {
+            weights.dataset(&path, &[values.len()], values)?;
+        }
         let metadata = json!({"keras_version": KERAS_VERSION, "date_saved": date()}).to_string();
-        let config = self.config()?.to_string();
+        let config = config.to_string();
         let write = || {
             let mut archive = ArchiveWriter::new(w)?;
             for (name, text) in [("metadata.json", &metadata), ("config.json", &config)] {
@@ -113,6 +128,10 @@ impl Model {
             let path = format!("{}/vars", group.path);
             file.group(&path)?;
             file.attr_string(&path, "name", &group.name)?;
+            for (name, values) in group.constants {
+                let shape = [values.len()];
+                file.dataset(&format!("{path}/{name}"), &shape, values)?;
+            }
             for (i, &var) in group.vars.iter().enumerate() {
                 let var = &self.graph.vars[var];
                 let entry = &self.graph.entries[var.entry];

@@ -246,7 +246,8 @@ pub(super) fn pieces(model: &Model, file: &H5File, by_name: bool) -> Result<Vec<
     };
     let groups = groups(&model.spec, &model.graph);
     let mut pieces = Vec::with_capacity(groups.len());
-    for group in groups {
+    // What is no weight follows from the configuration.
+    for group in groups.into_iter().filter(|g| !g.vars.is_empty()) {
         let mut path = format!("{}/vars", group.path);
         if by_name {
             let own = group.name.rsplit('/').next().unwrap_or(&group.name);

@@ -7,7 +7,10 @@ use serde_json::{Map, Value, json};
 use crate::envelope::{custom, envelope};
 use crate::error::{Error, Result};
 use crate::layer::{Arg, LayerRef};
-use crate::layers::{self, inner::dtype};
+use crate::layers::{
+    self,
+    inner::{common, dtype},
+};
 use crate::losses;
 use crate::metrics::{self, Metric};
 use crate::models::spec::{Block, CallSite, Chain, Form, Input, Net, Source, Spec, block_names};
@@ -38,6 +41,13 @@ fn write_chain(
     inputs: Option<&[Shape]>,
 ) -> Result<Value> {
     let mut layers = Vec::new();
+    if chain.pipeline {
+        for (block, label) in chain.blocks.iter().zip(block_names(&chain.blocks)) {
+            layers.push(write_block(block, &label)?);
+        }
+        let config = json!({"layers": layers, "name": name});
+        return Ok(envelope("keras.layers", "Pipeline", config));
+    }
     let built = inputs
         .and_then(|shapes| shapes.first().cloned())
         .map(Input::new);
@@ -181,14 +191,8 @@ fn write_layer(layer: &LayerRef, name: &str) -> Result<Value> {
         object["registered_name"] = json!(class);
         return Ok(object);
     }
-    let mut config = Map::new();
-    config.insert("name".into(), json!(name));
-    // Keras's spatial dropouts have no such argument.
-    if !class.starts_with("SpatialDropout") {
-        config.insert("trainable".into(), json!(layer.trainable));
-    }
-    config.insert("dtype".into(), dtype());
     let own = layer.layer.config();
+    let mut config = common(class, &own, name, layer.trainable);
     if let Some(key) = ["name", "trainable", "dtype"]
         .iter()
         .find(|k| own.contains_key(**k))

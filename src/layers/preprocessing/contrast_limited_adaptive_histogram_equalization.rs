@@ -11,7 +11,7 @@ use super::image::augmentation::{Augmentation, Image, pointwise};
 use crate::error::{Error, Result};
 use crate::float::Float;
 use crate::layer::SampleRng;
-use crate::layers::args::{DataFormat, Sizes};
+use crate::layers::args::{DataFormat, Sizes, checked};
 
 /// Equalizes the histogram of every channel, tile by tile, in training and inference.
 /// [Keras](https://keras.io/api/layers/preprocessing_layers/image_preprocessing/contrast_limited_adaptive_histogram_equalization/)
@@ -110,6 +110,10 @@ impl Augmentation for ContrastLimitedAdaptiveHistogramEqualization {
                 let want = "positive numbers, and tiles that the image fills at least by half";
                 return Err(Error::arg("tile_grid_size", want, format!("{grid:?}")));
             }
+        }
+        // The tables fit memory.
+        if height.is_some() && width.is_some() {
+            checked([grid[0], grid[1], BINS].into())?;
         }
         Ok(())
     }

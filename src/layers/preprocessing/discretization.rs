@@ -162,6 +162,7 @@ struct Summary {
 impl Summary {
     /// Of data in any order.
     fn of(data: &[Float], epsilon: f64) -> Result<Summary> {
+        #[allow(clippy::unnecessary_cast)] // not in double precision
         let mut sorted: Vec<f32> = data.iter().map(|x| *x as f32).collect();
         if sorted.iter().any(|x| x.is_nan()) {
             return Err(Error::data("data", "NaN falls into no bin"));

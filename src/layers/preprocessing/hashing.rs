@@ -18,7 +18,7 @@ use crate::shape::Shape;
 ///
 /// Input `(batch, ..)` of integers; the output has the same shape in mode `int`, and rows of `num_bins` columns in the others (see
 /// [`CategoryEncoding`](super::CategoryEncoding)). An id beyond 2^24, which `f32` does not hold exactly, gives NaN. Strings (and
-/// ids of any size) are hashed by [`call`](Self::call) before they go into a model.
+/// ids of any size) are hashed by [`hash`](Self::hash) before they go into a model.
 ///
 /// | name | default | meaning |
 /// |---|---|---|
@@ -32,7 +32,7 @@ use crate::shape::Shape;
 /// use oxhorn::layers::Hashing;
 /// use ndarray::array;
 /// let layer = Hashing::new(3);
-/// assert_eq!(layer.call(&["A", "B", "C", "D", "E"])?, array![1.0, 0.0, 1.0, 1.0, 2.0].into_dyn());
+/// assert_eq!(layer.hash(&["A", "B", "C", "D", "E"])?, array![1.0, 0.0, 1.0, 1.0, 2.0].into_dyn());
 /// # Ok::<(), oxhorn::Error>(())
 /// ```
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -120,7 +120,7 @@ impl Hashing {
     ///
     /// # Errors
     /// If an argument makes no sense.
-    pub fn call(&self, texts: &(impl ToTokens<String> + ?Sized)) -> Result<ArrayD<Float>> {
+    pub fn hash(&self, texts: &(impl ToTokens<String> + ?Sized)) -> Result<ArrayD<Float>> {
         let (texts, dims) = texts.to_tokens();
         let mask = self.mask_value.as_ref().map(MaskValue::text);
         let place = |i: usize| match mask.as_deref() == Some(texts[i].as_str()) && self.masks() {
@@ -228,16 +228,16 @@ mod tests {
         };
         let masked = Hashing::new(10).mask_value(3);
         assert_eq!(bins(&masked), [1.0, 0.0, 1.0, 8.0]);
-        let texts = masked.call(&array![[1, 3, -5, 12345]].map(|n| n.to_string()));
+        let texts = masked.hash(&array![[1, 3, -5, 12345]].map(|n| n.to_string()));
         assert_eq!(texts.unwrap(), array![[1.0, 0.0, 1.0, 8.0]].into_dyn());
         let hot = bins(&Hashing::new(3).output_mode("one_hot"));
         assert_eq!(hot[..6], [1.0, 0.0, 0.0, 1.0, 0.0, 0.0]);
         assert_eq!(hot[9..], [0.0, 1.0, 0.0]);
-        let text = Hashing::new(10).mask_value("").call(&["a", "", "hello"]);
+        let text = Hashing::new(10).mask_value("").hash(&["a", "", "hello"]);
         assert_eq!(text.unwrap(), array![4.0, 0.0, 8.0].into_dyn());
         let salted = Hashing::new(3)
             .salt([133, 137])
-            .call(&["A", "B", "C", "D", "E"]);
+            .hash(&["A", "B", "C", "D", "E"]);
         assert_eq!(salted.unwrap(), array![1.0, 2.0, 1.0, 0.0, 2.0].into_dyn());
         let large = apply(&Hashing::new(3), &[(&[1e9], &[1])], &[None], &[]);
         assert!(large.0[0].is_nan());
@@ -251,6 +251,6 @@ mod tests {
         assert!(refused(Hashing::new(2).mask_value("a")).contains("mask_value"));
         assert!(refused(Hashing::new(2).output_mode("tf_idf")).contains("output_mode"));
         assert!(refused(Hashing::new(2).output_mode("count").sparse(true)).contains("sparse"));
-        assert!(Hashing::new(0).call(&["a"]).is_err());
+        assert!(Hashing::new(0).hash(&["a"]).is_err());
     }
 }

@@ -168,8 +168,8 @@ impl Normalization {
             keeps[at] = true;
         }
         let [mut small, mut kept] = [Dims::default(); 2];
-        for at in 0..rank {
-            if !keeps[at] {
+        for (at, keep) in keeps.into_iter().enumerate().take(rank) {
+            if !keep {
                 small.push(1);
                 continue;
             }

@@ -198,7 +198,7 @@ mod tests {
     #[test]
     fn what_needs_the_new_size_cannot_infer() -> Result<()> {
         use crate::prelude::{Dense, Flatten, Sequential};
-        let x = ndarray::Array4::<f32>::ones((1, 3, 4, 1));
+        let x = ndarray::Array4::<Float>::ones((1, 3, 4, 1));
         let mut model = Sequential::new()
             .input([3, 4, 1])
             .add(RandomCrop::new(2, 2));
