@@ -162,12 +162,12 @@ impl Message {
     }
 
     fn double(&mut self, field: u64, x: f64) {
-        self.varint(field << 3 | 1);
+        self.varint((field << 3) | 1);
         self.0.extend(x.to_le_bytes());
     }
 
     fn bytes(&mut self, field: u64, bytes: &[u8]) {
-        self.varint(field << 3 | 2);
+        self.varint((field << 3) | 2);
         self.varint(bytes.len() as u64);
         self.0.extend(bytes);
     }
@@ -180,7 +180,7 @@ const TABLE: [u32; 256] = {
     while i < 256 {
         let (mut crc, mut bit) = (i as u32, 0);
         while bit < 8 {
-            crc = crc >> 1 ^ (crc & 1) * 0x82f6_3b78;
+            crc = (crc >> 1) ^ ((crc & 1) * 0x82f6_3b78);
             bit += 1;
         }
         table[i] = crc;
@@ -190,7 +190,7 @@ const TABLE: [u32; 256] = {
 };
 
 fn crc32c(bytes: &[u8]) -> u32 {
-    let step = |crc: u32, b: &u8| crc >> 8 ^ TABLE[(crc as u8 ^ b) as usize];
+    let step = |crc: u32, b: &u8| (crc >> 8) ^ TABLE[(crc as u8 ^ b) as usize];
     !bytes.iter().fold(!0, step)
 }
 
@@ -294,7 +294,7 @@ pub(super) mod tests {
             let mut crc = !0u32;
             for byte in data {
                 for bit in 0..8 {
-                    let odd = (crc ^ u32::from(*byte) >> bit) & 1 == 1;
+                    let odd = (crc ^ (u32::from(*byte) >> bit)) & 1 == 1;
                     crc >>= 1;
                     if odd {
                         crc ^= 0x82f6_3b78;
@@ -302,7 +302,7 @@ pub(super) mod tests {
                 }
             }
             let crc = !crc;
-            (crc >> 15 | crc << 17).wrapping_add(0xa282_ead8)
+            crc.rotate_right(15).wrapping_add(0xa282_ead8)
         };
         let mut out = Vec::new();
         while !bytes.is_empty() {

@@ -251,7 +251,7 @@ pub(crate) fn write_safetensors(
     let mut end = 0;
     for (name, shape, values) in tensors {
         let start = end;
-        end += (size_of::<Float>() * values.len()) as u64;
+        end += size_of_val(*values) as u64;
         let entry =
             serde_json::json!({"dtype": DTYPE, "shape": shape, "data_offsets": [start, end]});
         let fits = numel(shape) == Some(values.len());

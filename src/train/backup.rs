@@ -193,14 +193,15 @@ fn states(callbacks: &[Box<dyn Callback + '_>]) -> Vec<(String, State)> {
 }
 
 fn names(callbacks: &[Box<dyn Callback + '_>]) -> Vec<String> {
-    let name = |(i, c): (usize, &Box<dyn Callback + '_>)| {
-        let before = callbacks[..i].iter().filter(|o| o.name() == c.name());
+    let all: Vec<&str> = callbacks.iter().map(|c| c.name()).collect();
+    let numbered = |(i, name): (usize, &&str)| {
+        let before = all[..i].iter().filter(|n| *n == name);
         match before.count() {
-            0 => c.name().to_string(),
-            n => format!("{}_{n}", c.name()),
+            0 => name.to_string(),
+            n => format!("{name}_{n}"),
         }
     };
-    callbacks.iter().enumerate().map(name).collect()
+    all.iter().enumerate().map(numbered).collect()
 }
 
 /// Sums of the loss, of each output, and of each metric.
