@@ -1,7 +1,11 @@
 //! Everything that is common: `use oxhorn::prelude::*;`
 
+#[cfg(feature = "keras")]
+pub use crate::callbacks::ModelCheckpoint;
 pub use crate::callbacks::{
-    Callback, EarlyStopping, History, Logs, MonitorMode, TrainContext, Verbose,
+    BackupAndRestore, BatchLogs, CSVLogger, Callback, EarlyStopping, History, LambdaCallback,
+    LearningRateScheduler, Logs, MonitorMode, ReduceLROnPlateau, SwapEMAWeights, TensorBoard,
+    TerminateOnNaN, TrainContext, Verbose,
 };
 pub use crate::data::{Dataset, DatasetExt, Tabular, datasets};
 pub use crate::error::{Error, Result};
@@ -59,6 +63,7 @@ pub use crate::schedule::{
     PiecewiseConstantDecay, PolynomialDecay, Schedule,
 };
 pub use crate::shape::Shape;
+pub use crate::train::Predict;
 pub use crate::train::compile::Compile;
 pub use crate::train::evaluate::Evaluate;
 pub use crate::train::fit::Fit;

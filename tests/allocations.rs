@@ -42,20 +42,16 @@ struct Watch {
 }
 
 impl Callback for Watch {
-    fn on_batch_end(
+    fn on_train_batch_end(
         &mut self,
         _batch: usize,
-        _logs: &Logs,
+        _logs: &BatchLogs<'_>,
         _cx: &mut TrainContext<'_>,
     ) -> Result<()> {
         if self.counts.len() < self.counts.capacity() {
             self.counts.push(COUNT.load(Ordering::Relaxed));
         }
         Ok(())
-    }
-
-    fn wants_batches(&self) -> bool {
-        true
     }
 }
 

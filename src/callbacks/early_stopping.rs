@@ -1,25 +1,16 @@
 //! Stops when a value no longer improves, and can put back the best weights.
 
-use super::{Callback, Logs, TrainContext};
-use crate::error::{Error, Result};
+use super::monitor::Monitor;
+use super::{Callback, Logs, MonitorMode, State, TrainContext, progress};
+use crate::error::Result;
 use crate::graph::weights::Weights;
-
-/// Which direction of a monitored value is better.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum MonitorMode {
-    /// By the name: accuracies, AUC, precision, recall and F-scores up, everything else down.
-    #[default]
-    Auto,
-    /// Less is better.
-    Min,
-    /// More is better.
-    Max,
-}
+use crate::kernels::memory::Buffer;
 
 /// Stops training when a monitored value has not improved for `patience` epochs.
 ///
 /// Unlike in Keras, `restore_best_weights` puts the best weights back on **every** exit: also when all epochs were run, when
-/// another callback stopped the training, and when it failed.
+/// another callback stopped the training, and when it failed. A value that is not there is an error that lists those that are
+/// (Keras warns); epochs without validation are passed over. [Keras](https://keras.io/api/callbacks/early_stopping/)
 ///
 /// | name | default | meaning |
 /// |---|---|---|
@@ -30,6 +21,7 @@ pub enum MonitorMode {
 /// | `baseline` | none | no epoch counts as good before it beats this |
 /// | `restore_best_weights` | false | |
 /// | `start_from_epoch` | 0 | epochs to ignore at the start |
+/// | `verbose` | 0 | 1 says when it stops |
 ///
 /// ```
 /// use oxhorn::prelude::*;
@@ -38,17 +30,23 @@ pub enum MonitorMode {
 /// let stop = EarlyStopping::new("loss").min_delta(1e-3).patience(2).restore_best_weights(true);
 /// let history = model.fit(&[[0.0f32], [1.0]], &[[1.0f32], [3.0]], Fit::epochs(1000).verbose(0).callback(stop))?;
 /// assert!(history.epochs.len() < 200);
+///
+/// // A loss that grows from the first epoch on: stopped after two epochs of patience, as Keras does.
+/// let mut model = Sequential::new().input([1]).add(Dense::new(1).kernel_initializer("ones"));
+/// model.compile(Sgd::new(10.0), "mse", ())?;
+/// let mut stop = EarlyStopping::new("loss").patience(2);
+/// model.fit(&[[1.0f32]], &[[2.0f32]], Fit::epochs(10).verbose(0).callback(&mut stop))?;
+/// assert_eq!((stop.stopped_epoch(), stop.best()), (Some(2), Some((0, 1.0))));
 /// # Ok::<(), oxhorn::Error>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct EarlyStopping {
-    monitor: String,
-    min_delta: f64,
+    monitor: Monitor,
     patience: usize,
-    mode: MonitorMode,
     baseline: Option<f64>,
     restore_best_weights: bool,
     start_from_epoch: usize,
+    verbose: u8,
     best: Option<f64>,
     best_epoch: usize,
     best_weights: Option<Weights>,
@@ -61,13 +59,12 @@ impl EarlyStopping {
     /// Watches this name in the logs.
     pub fn new(monitor: impl Into<String>) -> Self {
         EarlyStopping {
-            monitor: monitor.into(),
-            min_delta: 0.0,
+            monitor: Monitor::new("EarlyStopping", monitor, 0.0),
             patience: 0,
-            mode: MonitorMode::Auto,
             baseline: None,
             restore_best_weights: false,
             start_from_epoch: 0,
+            verbose: 0,
             best: None,
             best_epoch: 0,
             best_weights: None,
@@ -78,7 +75,7 @@ impl EarlyStopping {
 
     /// What counts as an improvement must exceed this.
     pub fn min_delta(mut self, delta: f64) -> Self {
-        self.min_delta = delta.abs();
+        self.monitor.min_delta = delta.abs();
         self
     }
 
@@ -90,7 +87,7 @@ impl EarlyStopping {
 
     /// Which direction is better.
     pub fn mode(mut self, mode: MonitorMode) -> Self {
-        self.mode = mode;
+        self.monitor.mode = mode;
         self
     }
 
@@ -112,6 +109,12 @@ impl EarlyStopping {
         self
     }
 
+    /// 1 says when it stops.
+    pub fn verbose(mut self, level: u8) -> Self {
+        self.verbose = level;
+        self
+    }
+
     /// Epoch (from 0) after which it stopped the training, if it did.
     pub fn stopped_epoch(&self) -> Option<usize> {
         self.stopped_epoch
@@ -120,40 +123,6 @@ impl EarlyStopping {
     /// The best epoch (from 0) and its value, once there is one.
     pub fn best(&self) -> Option<(usize, f64)> {
         self.best.map(|best| (self.best_epoch, best))
-    }
-
-    /// Whether `value` is better than `than` by more than `min_delta`. NaN is never better.
-    fn better(&self, value: f64, than: f64) -> bool {
-        if self.mode.more_is_better(&self.monitor) {
-            value - self.min_delta > than
-        } else {
-            value + self.min_delta < than
-        }
-    }
-}
-
-impl MonitorMode {
-    /// Resolves `Auto` by the name of the monitored value.
-    pub fn more_is_better(self, monitor: &str) -> bool {
-        match self {
-            MonitorMode::Min => false,
-            MonitorMode::Max => true,
-            MonitorMode::Auto => {
-                let name = monitor.strip_prefix("val_").unwrap_or(monitor);
-                let up = [
-                    "accuracy",
-                    "acc",
-                    "auc",
-                    "precision",
-                    "recall",
-                    "f1_score",
-                    "fbeta_score",
-                    "r2_score",
-                    "iou",
-                ];
-                !name.ends_with("loss") && up.iter().any(|u| name.contains(u))
-            }
-        }
     }
 }
 
@@ -169,26 +138,19 @@ impl Callback for EarlyStopping {
         logs: &mut Logs,
         cx: &mut TrainContext<'_>,
     ) -> Result<()> {
-        let Some(value) = logs.get(&self.monitor) else {
-            return Err(Error::unknown(
-                "value for EarlyStopping to monitor",
-                &self.monitor,
-                logs.names(),
-            ));
+        let Some(value) = self.monitor.value(logs, cx)? else {
+            return Ok(());
         };
         if epoch < self.start_from_epoch {
             return Ok(());
         }
         self.wait += 1;
-        if self.best.is_none_or(|best| self.better(value, best)) && !value.is_nan() {
+        if self.monitor.better(value, self.best) {
             (self.best, self.best_epoch) = (Some(value), epoch);
             if self.restore_best_weights {
                 self.best_weights = Some(cx.model.snapshot());
             }
-            if self
-                .baseline
-                .is_none_or(|baseline| self.better(value, baseline))
-            {
+            if self.baseline.is_none() || self.monitor.better(value, self.baseline) {
                 self.wait = 0;
             }
             return Ok(());
@@ -201,21 +163,58 @@ impl Callback for EarlyStopping {
     }
 
     fn on_train_end(&mut self, cx: &mut TrainContext<'_>) -> Result<()> {
+        if let Some(epoch) = self.stopped_epoch.filter(|_| self.verbose > 0) {
+            progress::say(&format!("Epoch {}: early stopping", epoch + 1));
+        }
         if let Some(best) = self.best_weights.take() {
+            if self.verbose > 0 {
+                progress::say(&format!(
+                    "Restoring model weights from the end of the best epoch: {}.",
+                    self.best_epoch + 1
+                ));
+            }
             cx.model.restore(&best);
         }
         Ok(())
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+    fn state(&self) -> Option<State> {
+        let mut state = State::new()
+            .maybe("best", self.best)
+            .number("best_epoch", self.best_epoch as f64)
+            .number("wait", self.wait as f64)
+            .maybe("stopped_epoch", self.stopped_epoch.map(|e| e as f64));
+        if let Some(weights) = &self.best_weights {
+            state = state
+                .array("best_params", &weights.params)
+                .array("best_state", &weights.state);
+        }
+        Some(state)
+    }
 
-    #[test]
-    fn the_name_says_which_direction_is_better() {
-        let auto = MonitorMode::Auto;
-        assert!(auto.more_is_better("val_accuracy") && auto.more_is_better("auc_1"));
-        assert!(!auto.more_is_better("val_loss") && !auto.more_is_better("mean_squared_error"));
+    fn restore(&mut self, state: &State, cx: &mut TrainContext<'_>) -> Result<()> {
+        self.best = state.get("best");
+        self.best_epoch = state.count("best_epoch")?;
+        self.wait = state.count("wait")?;
+        self.stopped_epoch = match state.get("stopped_epoch") {
+            Some(_) => Some(state.count("stopped_epoch")?),
+            None => None,
+        };
+        let arrays = (
+            state.get_array("best_params"),
+            state.get_array("best_state"),
+        );
+        self.best_weights = match arrays {
+            (Some(params), Some(state)) => {
+                let weights = Weights {
+                    params: Buffer::from(params),
+                    state: Buffer::from(state),
+                };
+                cx.model.check_fits(&weights)?;
+                Some(weights)
+            }
+            _ => None,
+        };
+        Ok(())
     }
 }

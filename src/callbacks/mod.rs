@@ -1,17 +1,88 @@
-//! Callbacks: code that `fit` calls as it goes.
+//! Callbacks: code that `fit`, `evaluate` and `predict` call as they go.
 
+mod backup_and_restore;
+mod context;
+mod csv_logger;
 mod early_stopping;
+mod events;
 mod history;
+mod lambda_callback;
+mod learning_rate_scheduler;
+mod logs;
+#[cfg(feature = "keras")]
+mod model_checkpoint;
+mod monitor;
 pub(crate) mod progress;
+mod python_format;
+mod reduce_lr_on_plateau;
+mod swap_ema_weights;
+mod tensor_board;
+mod terminate_on_nan;
 
-pub use early_stopping::{EarlyStopping, MonitorMode};
+pub use backup_and_restore::BackupAndRestore;
+pub(crate) use context::BackupFiles;
+pub use context::{State, TrainContext};
+pub use csv_logger::CSVLogger;
+pub use early_stopping::EarlyStopping;
 pub use history::History;
+pub use lambda_callback::LambdaCallback;
+pub use learning_rate_scheduler::LearningRateScheduler;
+pub use logs::{BatchLogs, Logs};
+#[cfg(feature = "keras")]
+pub use model_checkpoint::ModelCheckpoint;
+pub use monitor::MonitorMode;
+pub(crate) use monitor::direction;
 pub use progress::Verbose;
+pub use reduce_lr_on_plateau::ReduceLROnPlateau;
+pub use swap_ema_weights::SwapEMAWeights;
+pub use tensor_board::TensorBoard;
+pub use terminate_on_nan::TerminateOnNaN;
+
+use ndarray::ArrayD;
 
 use crate::error::Result;
-use crate::models::Model;
+use crate::float::Float;
+
+/// How often a callback acts: Keras's `"epoch"`, or a number of batches.
+///
+/// ```
+/// use oxhorn::callbacks::Frequency;
+/// assert_eq!(Frequency::from(100), Frequency::Batches(100));
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Frequency {
+    /// After every epoch.
+    #[default]
+    Epoch,
+    /// After so many batches.
+    Batches(usize),
+}
+
+impl From<usize> for Frequency {
+    fn from(batches: usize) -> Self {
+        Frequency::Batches(batches)
+    }
+}
+
+impl Frequency {
+    /// Refuses 0 batches.
+    fn check(self, owner: &str, arg: &str) -> Result<()> {
+        use crate::error::Error;
+        match self {
+            Frequency::Batches(0) => {
+                Err(Error::arg(arg, "an epoch, or a positive number of batches", 0).owned_by(owner))
+            }
+            _ => Ok(()),
+        }
+    }
+}
 
 /// Called by [`fit`](crate::models::Model::fit) at the points its methods name. Implement what you need.
+///
+/// The methods for batches are called for every batch and cost nothing unless they do something: the values of a batch are
+/// computed when [`BatchLogs`] are looked at. The methods for tests are called by the validation within `fit` and by
+/// [`evaluate_with`](crate::models::Model::evaluate_with), those for predictions by
+/// [`predict_with`](crate::models::Model::predict_with); as these two leave the model as it is, callbacks see a copy of it there.
 ///
 /// ```
 /// use oxhorn::callbacks::{Callback, Logs, TrainContext};
@@ -38,18 +109,13 @@ pub trait Callback: Send {
         Ok(())
     }
 
-    /// Before an epoch (counted from 0).
-    fn on_epoch_begin(&mut self, _epoch: usize, _cx: &mut TrainContext<'_>) -> Result<()> {
+    /// After the last epoch, also when training was stopped or failed ([`TrainContext::failed`]).
+    fn on_train_end(&mut self, _cx: &mut TrainContext<'_>) -> Result<()> {
         Ok(())
     }
 
-    /// After a batch, if [`wants_batches`](Self::wants_batches). `logs` holds the running means of the epoch.
-    fn on_batch_end(
-        &mut self,
-        _batch: usize,
-        _logs: &Logs,
-        _cx: &mut TrainContext<'_>,
-    ) -> Result<()> {
+    /// Before an epoch (counted from 0).
+    fn on_epoch_begin(&mut self, _epoch: usize, _cx: &mut TrainContext<'_>) -> Result<()> {
         Ok(())
     }
 
@@ -63,14 +129,91 @@ pub trait Callback: Send {
         Ok(())
     }
 
-    /// After the last epoch, also when training was stopped or failed.
-    fn on_train_end(&mut self, _cx: &mut TrainContext<'_>) -> Result<()> {
+    /// Before a batch (counted from 0 within the epoch).
+    fn on_train_batch_begin(&mut self, _batch: usize, _cx: &mut TrainContext<'_>) -> Result<()> {
         Ok(())
     }
 
-    /// Whether `on_batch_end` is to be called; the running metrics of every batch cost time.
-    fn wants_batches(&self) -> bool {
-        false
+    /// After a batch. `logs` holds the running means of the epoch.
+    fn on_train_batch_end(
+        &mut self,
+        _batch: usize,
+        _logs: &BatchLogs<'_>,
+        _cx: &mut TrainContext<'_>,
+    ) -> Result<()> {
+        Ok(())
+    }
+
+    /// Before a validation or an evaluation.
+    fn on_test_begin(&mut self, _cx: &mut TrainContext<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    /// After it; the names in `logs` are without `val_`.
+    fn on_test_end(&mut self, _logs: &Logs, _cx: &mut TrainContext<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    /// Before a batch of a validation or an evaluation.
+    fn on_test_batch_begin(&mut self, _batch: usize, _cx: &mut TrainContext<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    /// After it.
+    fn on_test_batch_end(
+        &mut self,
+        _batch: usize,
+        _logs: &BatchLogs<'_>,
+        _cx: &mut TrainContext<'_>,
+    ) -> Result<()> {
+        Ok(())
+    }
+
+    /// Before a prediction.
+    fn on_predict_begin(&mut self, _cx: &mut TrainContext<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    /// After it.
+    fn on_predict_end(&mut self, _cx: &mut TrainContext<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    /// Before a batch of a prediction.
+    fn on_predict_batch_begin(&mut self, _batch: usize, _cx: &mut TrainContext<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    /// After it, with its outputs.
+    fn on_predict_batch_end(
+        &mut self,
+        _batch: usize,
+        _outputs: &[ArrayD<Float>],
+        _cx: &mut TrainContext<'_>,
+    ) -> Result<()> {
+        Ok(())
+    }
+
+    /// What must be known to go on in another process as if nothing had happened: asked for by
+    /// [`BackupAndRestore`]. `None` if there is no such thing.
+    fn state(&self) -> Option<State> {
+        None
+    }
+
+    /// Takes it back, after `on_train_begin`. Where an epoch is gone on with in its middle, `on_epoch_begin` is not called again
+    /// for it.
+    ///
+    /// # Errors
+    /// If it is not what [`state`](Self::state) gave.
+    fn restore(&mut self, _state: &State, _cx: &mut TrainContext<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    /// By what its state is known in a backup: the name of its type.
+    fn name(&self) -> &str {
+        let name = std::any::type_name::<Self>();
+        let plain = name.split('<').next().unwrap_or(name);
+        plain.rsplit("::").next().unwrap_or(plain)
     }
 }
 
@@ -78,126 +221,72 @@ impl<C: Callback + ?Sized> Callback for &mut C {
     fn on_train_begin(&mut self, cx: &mut TrainContext<'_>) -> Result<()> {
         (**self).on_train_begin(cx)
     }
+    fn on_train_end(&mut self, cx: &mut TrainContext<'_>) -> Result<()> {
+        (**self).on_train_end(cx)
+    }
     fn on_epoch_begin(&mut self, epoch: usize, cx: &mut TrainContext<'_>) -> Result<()> {
         (**self).on_epoch_begin(epoch, cx)
-    }
-    fn on_batch_end(&mut self, batch: usize, logs: &Logs, cx: &mut TrainContext<'_>) -> Result<()> {
-        (**self).on_batch_end(batch, logs, cx)
     }
     fn on_epoch_end(
         &mut self,
         epoch: usize,
-        logs: &mut Logs,
+        l: &mut Logs,
         cx: &mut TrainContext<'_>,
     ) -> Result<()> {
-        (**self).on_epoch_end(epoch, logs, cx)
+        (**self).on_epoch_end(epoch, l, cx)
     }
-    fn on_train_end(&mut self, cx: &mut TrainContext<'_>) -> Result<()> {
-        (**self).on_train_end(cx)
+    fn on_train_batch_begin(&mut self, batch: usize, cx: &mut TrainContext<'_>) -> Result<()> {
+        (**self).on_train_batch_begin(batch, cx)
     }
-    fn wants_batches(&self) -> bool {
-        (**self).wants_batches()
+    fn on_train_batch_end(
+        &mut self,
+        batch: usize,
+        logs: &BatchLogs<'_>,
+        cx: &mut TrainContext<'_>,
+    ) -> Result<()> {
+        (**self).on_train_batch_end(batch, logs, cx)
     }
-}
-
-/// What a callback may see and change.
-#[derive(Debug)]
-pub struct TrainContext<'a> {
-    /// The model in training: its weights, learning rate, names.
-    pub model: &'a mut Model,
-    /// Epochs that were asked for.
-    pub epochs: usize,
-    /// Batches an epoch; 0 during the first epoch with a dataset that does not know.
-    pub steps: usize,
-    /// Whether anything is printed.
-    pub verbose: bool,
-    pub(crate) stop: bool,
-}
-
-impl TrainContext<'_> {
-    /// Ends training after this epoch (or batch).
-    pub fn stop_training(&mut self) {
-        self.stop = true;
+    fn on_test_begin(&mut self, cx: &mut TrainContext<'_>) -> Result<()> {
+        (**self).on_test_begin(cx)
     }
-}
-
-/// Names and values in order: `loss`, the metrics, and those of the validation with `val_` in front.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Logs(Vec<Entry>);
-
-#[derive(Clone, Debug, PartialEq)]
-struct Entry {
-    name: String,
-    value: f64,
-    /// Of a metric that has several; else empty.
-    values: Vec<f64>,
-}
-
-impl Logs {
-    fn find(&self, name: &str) -> Option<&Entry> {
-        self.0.iter().find(|e| e.name == name)
+    fn on_test_end(&mut self, logs: &Logs, cx: &mut TrainContext<'_>) -> Result<()> {
+        (**self).on_test_end(logs, cx)
     }
-
-    /// The value of this name: of a metric with several, their mean.
-    pub fn get(&self, name: &str) -> Option<f64> {
-        self.find(name).map(|e| e.value)
+    fn on_test_batch_begin(&mut self, batch: usize, cx: &mut TrainContext<'_>) -> Result<()> {
+        (**self).on_test_batch_begin(batch, cx)
     }
-
-    /// All values of this name: those of `F1Score` for each class; of most metrics one.
-    pub fn values(&self, name: &str) -> Option<&[f64]> {
-        self.find(name).map(|e| match e.values.is_empty() {
-            true => std::slice::from_ref(&e.value),
-            false => &e.values,
-        })
+    fn on_test_batch_end(
+        &mut self,
+        batch: usize,
+        logs: &BatchLogs<'_>,
+        cx: &mut TrainContext<'_>,
+    ) -> Result<()> {
+        (**self).on_test_batch_end(batch, logs, cx)
     }
-
-    /// Sets the value of this name.
-    pub fn set(&mut self, name: &str, value: f64) {
-        self.set_values(name, value, &[]);
+    fn on_predict_begin(&mut self, cx: &mut TrainContext<'_>) -> Result<()> {
+        (**self).on_predict_begin(cx)
     }
-
-    /// Sets the value of this name, and the values that it stands for.
-    pub(crate) fn set_values(&mut self, name: &str, value: f64, values: &[f64]) {
-        match self.0.iter_mut().find(|e| e.name == name) {
-            Some(entry) => {
-                entry.value = value;
-                entry.values.clear();
-                entry.values.extend_from_slice(values);
-            }
-            None => self.0.push(Entry {
-                name: name.to_string(),
-                value,
-                values: values.to_vec(),
-            }),
-        }
+    fn on_predict_end(&mut self, cx: &mut TrainContext<'_>) -> Result<()> {
+        (**self).on_predict_end(cx)
     }
-
-    /// Every name and value.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, f64)> {
-        self.0.iter().map(|e| (e.name.as_str(), e.value))
+    fn on_predict_batch_begin(&mut self, batch: usize, cx: &mut TrainContext<'_>) -> Result<()> {
+        (**self).on_predict_batch_begin(batch, cx)
     }
-
-    /// The names.
-    pub fn names(&self) -> Vec<&str> {
-        self.iter().map(|(n, _)| n).collect()
+    fn on_predict_batch_end(
+        &mut self,
+        batch: usize,
+        outputs: &[ArrayD<Float>],
+        cx: &mut TrainContext<'_>,
+    ) -> Result<()> {
+        (**self).on_predict_batch_end(batch, outputs, cx)
     }
-
-    pub(crate) fn clear(&mut self) {
-        self.0.clear();
+    fn state(&self) -> Option<State> {
+        (**self).state()
     }
-}
-
-impl std::fmt::Display for Logs {
-    /// `loss: 0.1234 - accuracy: 0.9876`
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        for (i, (name, value)) in self.iter().enumerate() {
-            write!(
-                f,
-                "{}{name}: {}",
-                if i > 0 { " - " } else { "" },
-                progress::number(value)
-            )?;
-        }
-        Ok(())
+    fn restore(&mut self, state: &State, cx: &mut TrainContext<'_>) -> Result<()> {
+        (**self).restore(state, cx)
+    }
+    fn name(&self) -> &str {
+        (**self).name()
     }
 }

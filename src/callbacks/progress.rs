@@ -36,6 +36,18 @@ impl From<Verbose> for bool {
     }
 }
 
+/// Prints a line: what a callback with `verbose` has to say.
+pub(crate) fn say(line: &str) {
+    println!("{line}");
+}
+
+/// A line on the standard error about something that is probably not meant; nothing where nothing is to be printed.
+pub(crate) fn warn(verbose: Verbose, line: &str) {
+    if verbose != Verbose::Silent {
+        eprintln!("warning: {line}");
+    }
+}
+
 /// Cells of the bar.
 const WIDTH: usize = 20;
 /// Redraws of the bar are at least so far apart.

@@ -117,6 +117,11 @@ impl Table {
         cells.map(|(_, cell)| cell).collect()
     }
 
+    /// The cells of column number `column`, those with nothing in them too.
+    pub(crate) fn column(&self, column: usize) -> impl Iterator<Item = &str> {
+        self.rows.iter().map(move |row| row.cells[column].as_str())
+    }
+
     /// A column of numbers.
     pub fn numeric(&self, column: &str) -> Result<Vec<f32>> {
         let number = |(line, cell): (usize, Result<&str>)| {

@@ -333,6 +333,25 @@ impl Metric for Auc {
         }
     }
 
+    fn state(&self) -> Option<Vec<f64>> {
+        let counters = self.counters.iter();
+        Some(counters.flat_map(|c| c.state().to_vec()).collect())
+    }
+
+    fn set_state(&mut self, state: &[f64]) -> bool {
+        let empty = self.counter();
+        let each = empty.state().len();
+        self.counters.clear();
+        for part in state.chunks(each) {
+            let mut counter = empty.clone();
+            if !counter.set_state(part) {
+                return false;
+            }
+            self.counters.push(counter);
+        }
+        true
+    }
+
     fn fresh(&self) -> Box<dyn Metric> {
         Box::new(Auc {
             counters: Vec::new(),

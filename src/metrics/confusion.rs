@@ -156,6 +156,11 @@ impl<K: Kind> ConfusionMetric<K> {
         }
     }
 
+    fn new_counter(&self) -> Counter {
+        let list = self.arguments.thresholds.list(self.default_threshold());
+        Counter::new(&list, is_even(&list))
+    }
+
     pub(super) fn read(name: Option<&str>, config: &Config) -> Result<Self> {
         let arguments = from_config(K::CLASS, config)?;
         if !K::SELECTS
@@ -243,16 +248,10 @@ impl<K: Kind> Metric for ConfusionMetric<K> {
     }
 
     fn update(&mut self, y_true: View<'_>, y_pred: View<'_>, weight: Option<&[Float]>) {
-        let default = self.default_threshold();
+        let mut counter = self.counter.take().unwrap_or_else(|| self.new_counter());
         let Arguments {
-            thresholds,
-            top_k,
-            class_id,
+            top_k, class_id, ..
         } = &self.arguments;
-        let counter = self.counter.get_or_insert_with(|| {
-            let list = thresholds.list(default);
-            Counter::new(&list, is_even(&list))
-        });
         let (cols, rows) = (y_pred.cols(), y_pred.rows());
         let columns = match class_id {
             Some(class) => *class..*class + 1,
@@ -270,6 +269,7 @@ impl<K: Kind> Metric for ConfusionMetric<K> {
                 counter.add(t[j] != 0.0, p, weight);
             }
         }
+        self.counter = Some(counter);
     }
 
     fn result(&self) -> f64 {
@@ -289,6 +289,21 @@ impl<K: Kind> Metric for ConfusionMetric<K> {
             Some(counter) if counter.is_single() => Vec::new(),
             Some(counter) => counter.in_order().into_iter().map(K::report).collect(),
         }
+    }
+
+    fn state(&self) -> Option<Vec<f64>> {
+        let counts = self.counter.as_ref().map(|c| c.state().to_vec());
+        Some(counts.unwrap_or_default())
+    }
+
+    fn set_state(&mut self, state: &[f64]) -> bool {
+        self.counter = None;
+        let mut counter = self.new_counter();
+        let fits = state.is_empty() || counter.set_state(state);
+        if fits && !state.is_empty() {
+            self.counter = Some(counter);
+        }
+        fits
     }
 
     fn fresh(&self) -> Box<dyn Metric> {

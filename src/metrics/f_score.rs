@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Metric, described, mean_of, same_shape, weight_at};
+use super::{Metric, described, mean_of, rows_of, same_shape, weight_at};
 use crate::config::{Config, from_config, to_config};
 use crate::error::{Error, Result};
 use crate::float::Float;
@@ -258,6 +258,24 @@ macro_rules! f_scores {
 
             fn results(&self) -> Vec<f64> {
                 self.score.results()
+            }
+
+            fn state(&self) -> Option<Vec<f64>> {
+                let counts = self.score.counts.iter();
+                Some(counts.flat_map(|c| [c.both, c.predicted, c.wanted]).collect())
+            }
+
+            fn set_state(&mut self, state: &[f64]) -> bool {
+                let Some(rows) = rows_of(state) else {
+                    return false;
+                };
+                let counts = |&[both, predicted, wanted]: &[f64; 3]| Counts {
+                    both,
+                    predicted,
+                    wanted,
+                };
+                self.score.counts = rows.iter().map(counts).collect();
+                true
             }
 
             fn fresh(&self) -> Box<dyn Metric> {

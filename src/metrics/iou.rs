@@ -8,7 +8,7 @@ use std::marker::PhantomData;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Metric, described, weight_at};
+use super::{Metric, described, rows_of, weight_at};
 use crate::config::{Config, from_config, to_config};
 use crate::error::{Error, Result};
 use crate::float::Float;
@@ -483,6 +483,28 @@ impl<K: Kind> Metric for IoUMetric<K> {
             None => self.counts.iter().for_each(&mut add),
         }
         sum / (valid + EPSILON)
+    }
+
+    fn state(&self) -> Option<Vec<f64>> {
+        let counts = self.counts.iter();
+        Some(
+            counts
+                .flat_map(|c| [c.both, c.predicted, c.wanted])
+                .collect(),
+        )
+    }
+
+    fn set_state(&mut self, state: &[f64]) -> bool {
+        let Some(rows) = rows_of(state) else {
+            return false;
+        };
+        let counts = |&[both, predicted, wanted]: &[f64; 3]| Counts {
+            both,
+            predicted,
+            wanted,
+        };
+        self.counts = rows.iter().map(counts).collect();
+        true
     }
 
     fn fresh(&self) -> Box<dyn Metric> {

@@ -215,6 +215,14 @@ impl<F: MeanClass> Metric for MeanMetric<F> {
         F::finish(self.mean.get())
     }
 
+    fn state(&self) -> Option<Vec<f64>> {
+        Some(self.mean.state())
+    }
+
+    fn set_state(&mut self, state: &[f64]) -> bool {
+        self.mean.set_state(state)
+    }
+
     fn fresh(&self) -> Box<dyn Metric> {
         Box::new(MeanMetric {
             on_logits: None,
@@ -269,5 +277,17 @@ impl Average {
 
     pub fn reset(&mut self) {
         (self.sum, self.weight) = (0.0, 0.0);
+    }
+
+    pub fn state(&self) -> Vec<f64> {
+        vec![self.sum, self.weight]
+    }
+
+    pub fn set_state(&mut self, state: &[f64]) -> bool {
+        let &[sum, weight] = state else {
+            return false;
+        };
+        (self.sum, self.weight) = (sum, weight);
+        true
     }
 }

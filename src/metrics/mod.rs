@@ -111,6 +111,17 @@ pub trait Metric: Debug + Send + Sync {
         Vec::new()
     }
 
+    /// Everything that was added, as numbers from which [`set_state`](Self::set_state) of the same metric makes it again to the
+    /// bit: what a backup in the middle of an epoch keeps. `None` where a metric cannot tell.
+    fn state(&self) -> Option<Vec<f64>> {
+        None
+    }
+
+    /// Takes it back; whether it was a state of this metric.
+    fn set_state(&mut self, _state: &[f64]) -> bool {
+        false
+    }
+
     /// A copy with empty state.
     fn fresh(&self) -> Box<dyn Metric>;
 }
@@ -182,6 +193,12 @@ pub(crate) fn weight_at(weight: Option<&[Float]>, r: usize, batch: usize, rows: 
             w[r / each.max(1) * samples.max(1)].into()
         }
     }
+}
+
+/// Rows of `N` numbers, from a state that holds nothing else.
+fn rows_of<const N: usize>(state: &[f64]) -> Option<&[[f64; N]]> {
+    let (rows, rest) = state.as_chunks::<N>();
+    rest.is_empty().then_some(rows)
 }
 
 /// 0 where nothing can be divided.

@@ -168,6 +168,15 @@ impl<P: Point> OperatingPoint<P> {
     }
 }
 
+impl<P: Point> OperatingPoint<P> {
+    fn new_counter(&self) -> Counter {
+        match self.num_thresholds {
+            1 => Counter::new(&[0.5], false),
+            n => Counter::new(&even(n, 0.0), true),
+        }
+    }
+}
+
 impl<P: Point> Metric for OperatingPoint<P> {
     fn class_name(&self) -> &'static str {
         P::CLASS
@@ -199,12 +208,7 @@ impl<P: Point> Metric for OperatingPoint<P> {
     }
 
     fn update(&mut self, y_true: View<'_>, y_pred: View<'_>, weight: Option<&[Float]>) {
-        let counter = self
-            .counter
-            .get_or_insert_with(|| match self.num_thresholds {
-                1 => Counter::new(&[0.5], false),
-                n => Counter::new(&even(n, 0.0), true),
-            });
+        let mut counter = self.counter.take().unwrap_or_else(|| self.new_counter());
         let (cols, rows) = (y_pred.cols(), y_pred.rows());
         let columns = match self.class_id {
             Some(class) => class..class + 1,
@@ -220,6 +224,7 @@ impl<P: Point> Metric for OperatingPoint<P> {
                 counter.add(t[j] != 0.0, p[j], weight);
             }
         }
+        self.counter = Some(counter);
     }
 
     fn result(&self) -> f64 {
@@ -233,6 +238,21 @@ impl<P: Point> Metric for OperatingPoint<P> {
             .map(P::rates)
             .filter(|(rate, _)| enough(*rate))
             .fold(0.0, |best, (_, report)| f64::max(best, report))
+    }
+
+    fn state(&self) -> Option<Vec<f64>> {
+        let counts = self.counter.as_ref().map(|c| c.state().to_vec());
+        Some(counts.unwrap_or_default())
+    }
+
+    fn set_state(&mut self, state: &[f64]) -> bool {
+        self.counter = None;
+        let mut counter = self.new_counter();
+        let fits = state.is_empty() || counter.set_state(state);
+        if fits && !state.is_empty() {
+            self.counter = Some(counter);
+        }
+        fits
     }
 
     fn fresh(&self) -> Box<dyn Metric> {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Metric, described, mean_of, same_shape, weight_at};
+use super::{Metric, described, mean_of, rows_of, same_shape, weight_at};
 use crate::config::{Config, from_config, to_config};
 use crate::error::{Error, Result};
 use crate::float::Float;
@@ -199,6 +199,30 @@ impl Metric for R2Score {
             None => self.scores().map(|(_, s)| self.adjusted(s)).collect(),
             Some(_) => Vec::new(),
         }
+    }
+
+    fn state(&self) -> Option<Vec<f64>> {
+        let columns = self.columns.iter();
+        let columns = columns.flat_map(|s| [s.target, s.squared, s.error, s.weight]);
+        Some(std::iter::once(self.numbers).chain(columns).collect())
+    }
+
+    fn set_state(&mut self, state: &[f64]) -> bool {
+        let Some((numbers, columns)) = state.split_first() else {
+            return false;
+        };
+        let Some(columns) = rows_of(columns) else {
+            return false;
+        };
+        self.numbers = *numbers;
+        let sums = |&[target, squared, error, weight]: &[f64; 4]| Sums {
+            target,
+            squared,
+            error,
+            weight,
+        };
+        self.columns = columns.iter().map(sums).collect();
+        true
     }
 
     fn fresh(&self) -> Box<dyn Metric> {

@@ -287,3 +287,57 @@ fn the_forms_of_files() {
     }
     assert_eq!(serialize(&Mine)["registered_name"], "Custom>Mine");
 }
+
+/// A metric that is given the state of another goes on with the same bits.
+#[test]
+fn states_go_on() {
+    let y_true: [[[Float; 3]; 4]; 2] = [
+        [[1., 0., 0.], [0., 1., 0.], [0., 0., 1.], [1., 0., 0.]],
+        [[0., 1., 0.], [0., 1., 0.], [1., 0., 0.], [0., 0., 1.]],
+    ];
+    let y_pred: [[[Float; 3]; 4]; 2] = [
+        [
+            [0.6, 0.3, 0.1],
+            [0.2, 0.5, 0.3],
+            [0.7, 0.2, 0.1],
+            [0.1, 0.8, 0.1],
+        ],
+        [
+            [0.4, 0.4, 0.2],
+            [0.1, 0.6, 0.3],
+            [0.9, 0.1, 0.0],
+            [0.3, 0.3, 0.4],
+        ],
+    ];
+    let metrics: Vec<Box<dyn Metric>> = vec![
+        get("categorical_accuracy").unwrap(),
+        get("mse").unwrap(),
+        get("RootMeanSquaredError").unwrap(),
+        get("huber").unwrap(),
+        get("auc").unwrap(),
+        Box::new(Auc::default().multi_label(true)),
+        Box::new(Precision::default().thresholds([0.3, 0.6])),
+        get("recall").unwrap(),
+        get("true_negatives").unwrap(),
+        Box::new(F1Score::default()),
+        Box::new(FBetaScore::default().average(Average::Weighted)),
+        get("r2_score").unwrap(),
+        Box::new(OneHotMeanIoU::new(3)),
+        Box::new(PrecisionAtRecall::new(0.5)),
+        get("CosineSimilarity").unwrap(),
+    ];
+    for mut metric in metrics {
+        let mut other = metric.fresh();
+        assert!(other.set_state(&metric.state().unwrap()), "{metric:?}");
+        metric.update_state(&y_true[0], &y_pred[0]).unwrap();
+        let state = metric.state().unwrap();
+        assert!(other.set_state(&state));
+        metric.update_state(&y_true[1], &y_pred[1]).unwrap();
+        other.update_state(&y_true[1], &y_pred[1]).unwrap();
+        assert_eq!(metric.result().to_bits(), other.result().to_bits());
+        assert_eq!(metric.results(), other.results());
+        assert_ne!(metric.state().unwrap(), state, "{metric:?}");
+        assert!(!other.set_state(&state[1..]), "{metric:?}");
+    }
+    assert!(get("accuracy").unwrap().state().is_none());
+}

@@ -204,6 +204,21 @@ impl Counter {
             })
     }
 
+    /// Its numbers, to be put back by [`set_state`](Self::set_state).
+    pub fn state(&self) -> &[f64] {
+        self.buckets.as_flattened()
+    }
+
+    /// Takes them back; whether there are as many.
+    pub fn set_state(&mut self, state: &[f64]) -> bool {
+        let buckets = self.buckets.as_flattened_mut();
+        let fits = buckets.len() == state.len();
+        if fits {
+            buckets.copy_from_slice(state);
+        }
+        fits
+    }
+
     /// Whether there is one threshold.
     pub fn is_single(&self) -> bool {
         self.places.len() == 1

@@ -230,6 +230,14 @@ impl Metric for MeanMetricWrapper {
         self.mean.get()
     }
 
+    fn state(&self) -> Option<Vec<f64>> {
+        Some(self.mean.state())
+    }
+
+    fn set_state(&mut self, state: &[f64]) -> bool {
+        self.mean.set_state(state)
+    }
+
     fn fresh(&self) -> Box<dyn Metric> {
         Box::new(MeanMetricWrapper {
             mean: Average::default(),

@@ -358,6 +358,15 @@ impl Model {
         self.weights.state.copy_from_slice(&weights.state);
     }
 
+    /// An error unless these are weights of this model.
+    pub(crate) fn check_fits(&self, weights: &Weights) -> Result<()> {
+        let sizes = |w: &Weights| (w.params.len(), w.state.len());
+        match sizes(weights) == sizes(&self.weights) {
+            true => Ok(()),
+            false => Err(Error::data("backup", "it is of another model")),
+        }
+    }
+
     /// The arena of trainable weights (for optimizers and callbacks that treat all weights alike).
     pub fn params(&self) -> &[Float] {
         &self.weights.params

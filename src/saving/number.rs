@@ -147,6 +147,20 @@ pub(crate) fn write_f32(w: &mut (impl Write + ?Sized), values: &[Float]) -> io::
     Ok(())
 }
 
+/// Writes numbers as they are, little-endian, piece by piece.
+pub(crate) fn write_floats(w: &mut (impl Write + ?Sized), values: &[Float]) -> io::Result<()> {
+    const SIZE: usize = size_of::<Float>();
+    let mut buffer = vec![0; PIECE.min(values.len().saturating_mul(SIZE))];
+    for part in values.chunks(PIECE / SIZE) {
+        let bytes = &mut buffer[..part.len() * SIZE];
+        for (b, &v) in bytes.as_chunks_mut::<SIZE>().0.iter_mut().zip(part) {
+            *b = v.to_le_bytes();
+        }
+        w.write_all(bytes)?;
+    }
+    Ok(())
+}
+
 /// Product of the sizes of all axes, if it fits.
 pub(crate) fn numel(shape: &[usize]) -> Option<usize> {
     shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d))

@@ -12,17 +12,23 @@ use std::fmt;
 use std::io::{self, Write};
 use std::path::Path;
 
-use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use crate::error::Result;
 use crate::float::Float;
-use crate::saving::number::{Kind, Number, numel, write_f32};
+use crate::saving::number::{Kind, Number, numel, write_floats};
 use crate::saving::source::Source;
 
 const MAX_HEADER: u64 = 16 << 20;
 const MAX_TENSORS: usize = 100_000;
 const MAX_AXES: usize = 8;
+/// What [`Float`] is.
+const DTYPE: &str = if size_of::<Float>() == 8 {
+    "F64"
+} else {
+    "F32"
+};
 
 /// A safetensors file opened for reading; values are read when they are asked for.
 #[derive(Debug)]
@@ -31,6 +37,7 @@ pub(crate) struct SafeTensors {
     tensors: Vec<Tensor>,
     /// The place of each name among them.
     index: HashMap<String, usize>,
+    metadata: HashMap<String, String>,
 }
 
 /// One tensor of a file.
@@ -53,8 +60,11 @@ struct Entry {
     data_offsets: [u64; 2],
 }
 
-/// The header: a map of which no name may come twice. What it says of itself (`__metadata__`) is passed over.
-struct Header(Vec<(String, Entry)>);
+/// The header: a map of which no name may come twice, and what it says of itself (`__metadata__`).
+struct Header {
+    entries: Vec<(String, Entry)>,
+    metadata: HashMap<String, String>,
+}
 
 impl<'de> Deserialize<'de> for Header {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
@@ -73,7 +83,7 @@ impl<'de> Visitor<'de> for HeaderVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Header, A::Error> {
         let error = <A::Error as serde::de::Error>::custom;
-        let mut entries = Vec::new();
+        let (mut entries, mut metadata) = (Vec::new(), HashMap::new());
         let mut names = HashSet::new();
         while let Some(name) = map.next_key::<String>()? {
             if !names.insert(name.clone()) {
@@ -83,12 +93,12 @@ impl<'de> Visitor<'de> for HeaderVisitor {
                 return Err(error(format!("there are more than {MAX_TENSORS} tensors")));
             }
             if name == "__metadata__" {
-                map.next_value::<IgnoredAny>()?;
+                metadata = map.next_value()?;
             } else {
                 entries.push((name, map.next_value()?));
             }
         }
-        Ok(Header(entries))
+        Ok(Header { entries, metadata })
     }
 }
 
@@ -111,7 +121,7 @@ impl SafeTensors {
             return Err(source.error(problem));
         }
         let header = source.take(8, len)?;
-        let Header(entries) = serde_json::from_slice(&header)
+        let Header { entries, metadata } = serde_json::from_slice(&header)
             .map_err(|e| source.error(format!("the header is not what it should be: {e}")))?;
         let values = source.slice(8 + len, source.len() - 8 - len, source.name())?;
         let mut tensors = Vec::with_capacity(entries.len());
@@ -140,7 +150,13 @@ impl SafeTensors {
             values,
             tensors,
             index,
+            metadata,
         })
+    }
+
+    /// What the file says of itself under this key.
+    pub(crate) fn metadata(&self, key: &str) -> Option<&str> {
+        self.metadata.get(key).map(String::as_str)
     }
 
     /// All tensors in the order of their values.
@@ -219,7 +235,7 @@ fn number(dtype: &str) -> Option<Number> {
     Number::new(kind, size)
 }
 
-/// Writes tensors (name, shape, values) as F32, in the order given.
+/// Writes tensors (name, shape, values) with the precision of [`Float`], in the order given.
 pub(crate) fn write_safetensors(
     w: &mut impl Write,
     tensors: &[(&str, &[usize], &[Float])],
@@ -235,9 +251,9 @@ pub(crate) fn write_safetensors(
     let mut end = 0;
     for (name, shape, values) in tensors {
         let start = end;
-        end += 4 * values.len() as u64;
+        end += size_of_val(*values) as u64;
         let entry =
-            serde_json::json!({"dtype": "F32", "shape": shape, "data_offsets": [start, end]});
+            serde_json::json!({"dtype": DTYPE, "shape": shape, "data_offsets": [start, end]});
         let fits = numel(shape) == Some(values.len());
         if !fits || header.insert(name.to_string(), entry).is_some() {
             let problem = format!("`{name}` has a name or shape that cannot be written");
@@ -254,7 +270,7 @@ pub(crate) fn write_safetensors(
     w.write_all(header.as_bytes())?;
     tensors
         .iter()
-        .try_for_each(|(_, _, values)| write_f32(w, values))
+        .try_for_each(|(_, _, values)| write_floats(w, values))
 }
 
 #[cfg(test)]
@@ -290,6 +306,7 @@ mod tests {
         write_safetensors(&mut bytes, &tensors, &[("made_by", "us")]).unwrap();
         assert_eq!(bytes.len() % 4, 0);
         let f = SafeTensors::from_bytes(bytes.clone()).unwrap();
+        assert_eq!((f.metadata("made_by"), f.metadata("x")), (Some("us"), None));
         let names: Vec<&str> = f.tensors().iter().map(|t| t.name.as_str()).collect();
         assert_eq!(names, ["dense/kernel", "b \"ä\"", "none"]);
         assert_eq!(read(&f, "dense/kernel").unwrap(), values);

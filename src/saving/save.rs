@@ -37,7 +37,10 @@ impl Model {
         let path = path.as_ref();
         match path.extension().and_then(|e| e.to_str()) {
             Some("keras") => {
-                std::fs::write(path, self.to_keras_bytes()?).map_err(|e| Error::io(path, e))
+                let bytes = self.to_keras_bytes()?;
+                write_atomically(path, |w| {
+                    w.write_all(&bytes).map_err(|e| Error::io(path, e))
+                })
             }
             Some("h5" | "hdf5") => write_atomically(path, |w| legacy::write(self, w)),
             _ => Err(Error::arg(

@@ -1,6 +1,7 @@
 //! Class weights: weights of samples that follow from their targets.
 
 use super::compile::PerOutput;
+use super::samples::Samples;
 use crate::error::{Error, Result};
 use crate::float::Float;
 use crate::tensor::{Arrays, Tensor};
@@ -67,12 +68,46 @@ pub(super) fn check(classes: &Classes, target: &[usize]) -> Result<()> {
 
 /// The weight of a sample with this target.
 pub(super) fn weight(classes: &Classes, target: &[Float]) -> Float {
-    let class = match target {
-        [id] => id.round() as i64,
-        one_hot => crate::kernels::reduce::argmax(one_hot) as i64,
-    };
+    let class = class(target);
     let listed = classes.iter().find(|(c, _)| *c == class);
     listed.map_or(1.0, |(_, w)| *w as Float)
+}
+
+/// The class of a target: its id, or the place of the largest.
+fn class(target: &[Float]) -> i64 {
+    match target {
+        [id] => id.round() as i64,
+        one_hot => crate::kernels::reduce::argmax(one_hot) as i64,
+    }
+}
+
+/// What to say where the samples that were split off for validation are all of one class and the others are not, as happens to data
+/// that are sorted by class. Only targets that are whole numbers are taken for classes.
+pub(super) fn one_class_only(train: &Samples<'_>, validation: &Samples<'_>) -> Option<String> {
+    let ([train], [tail]) = (train.y.tensors(), validation.y.tensors()) else {
+        return None;
+    };
+    let whole = |t: &Tensor<'_>| t.data().iter().all(|v| v.fract() == 0.0 && *v >= 0.0);
+    let width = train.sample().numel().max(1);
+    if train.sample().len() > 1 || tail.batch() < 2 || !whole(train) || !whole(tail) {
+        return None;
+    }
+    let classes = |t: &Tensor<'_>| {
+        let mut all: Vec<i64> = t.data().chunks_exact(width).map(class).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    };
+    let (others, [one]) = (classes(train), &classes(tail)[..]) else {
+        return None;
+    };
+    (others.len() > 1).then(|| {
+        let n = tail.batch();
+        format!(
+            "all {n} samples of `validation_split` are of class {one}: it takes the end of the data before shuffling. Shuffle the \
+             data first, or split them with `split_stratified` and give `validation`"
+        )
+    })
 }
 
 #[cfg(test)]
@@ -109,5 +144,23 @@ mod tests {
         assert!(sample_weights(&unknown, &y, &names).is_err());
         let bad = PerOutput::Named(vec![("a".to_string(), vec![(1, f64::NAN)])]);
         assert!(sample_weights(&bad, &y, &names).is_err());
+    }
+
+    #[test]
+    fn a_tail_of_one_class_is_noticed() {
+        let says = |y: &dyn ToTensor, fraction| {
+            let y = y.to_tensor().unwrap();
+            let x = vec![0.0; y.batch()];
+            let x = vec![x.to_tensor().unwrap()].into_arrays().unwrap();
+            let data = Samples::new(x, vec![y].into_arrays().unwrap(), None).unwrap();
+            let (train, tail) = data.split(fraction).unwrap();
+            one_class_only(&train, &tail)
+        };
+        let line = says(&[0.0, 0.0, 1.0, 1.0, 2.0, 2.0], 0.33).unwrap();
+        assert!(line.starts_with("all 2 samples of `validation_split` are of class 2"));
+        assert!(says(&[[1.0, 0.0], [0.0, 1.0], [0.0, 1.0], [0.0, 1.0]], 0.5).is_some());
+        assert!(says(&[0.0, 1.0, 0.0, 1.0], 0.5).is_none());
+        assert!(says(&[1.0, 1.0, 1.0, 1.0], 0.5).is_none());
+        assert!(says(&[0.5, 0.0, 1.0, 1.0], 0.5).is_none());
     }
 }

@@ -249,17 +249,42 @@ impl Model {
         compiled.state.learning_rate(&compiled.optimizer)
     }
 
+    /// Steps made since `compile`.
+    pub(crate) fn iterations(&self) -> u64 {
+        self.compiled.as_ref().map_or(0, |c| c.state.steps)
+    }
+
+    /// The rates of the next step by the names that Keras's callbacks give them: `learning_rate`, or of several optimizers
+    /// `learning_rate_adam`.
+    pub(crate) fn rates(&self) -> Result<Vec<(String, f64)>> {
+        let compiled = self.compiled("learning_rate")?;
+        let all = update::members(&compiled.optimizer);
+        let name = |o: &Arc<dyn Optimizer>| match all.len() {
+            1 => "learning_rate".to_string(),
+            _ => format!("learning_rate_{}", o.common().name_or(o.class_name())),
+        };
+        let members = all.iter().enumerate();
+        Ok(members
+            .map(|(i, o)| (name(o), compiled.state.rate(i, o.as_ref())))
+            .collect())
+    }
+
+    /// Changes the rate of optimizer number `member` from the next step on.
+    pub(crate) fn set_rate(&mut self, member: usize, rate: f64) -> Result<()> {
+        check_rate(rate)?;
+        let call = "set_learning_rate";
+        let compiled = self.compiled.as_mut().ok_or(Error::NotCompiled { call })?;
+        compiled
+            .state
+            .set_rate(member, &update::members(&compiled.optimizer), rate)
+    }
+
     /// Changes the learning rate from the next step on.
     ///
     /// # Errors
     /// If the model is not compiled, the value is negative or not finite, the rate is a schedule, or there are several optimizers.
     pub fn set_learning_rate(&mut self, rate: f64) -> Result<()> {
-        if !(rate >= 0.0 && rate.is_finite()) {
-            return Err(
-                Error::arg("learning_rate", "a number that is not negative", rate)
-                    .owned_by("set_learning_rate"),
-            );
-        }
+        check_rate(rate).map_err(|e| e.owned_by("set_learning_rate"))?;
         let compiled = self.compiled.as_mut().ok_or(Error::NotCompiled {
             call: "set_learning_rate",
         })?;
@@ -267,6 +292,17 @@ impl Model {
             .state
             .set_learning_rate(&compiled.optimizer, rate)
             .map_err(|e| e.owned_by("set_learning_rate"))
+    }
+}
+
+fn check_rate(rate: f64) -> Result<()> {
+    match rate >= 0.0 && rate.is_finite() {
+        true => Ok(()),
+        false => Err(Error::arg(
+            "learning_rate",
+            "a number that is not negative",
+            rate,
+        )),
     }
 }
 

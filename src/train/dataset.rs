@@ -57,10 +57,7 @@ impl Model {
         if fit.validation_split != 0.0 {
             return refuse("validation_split", "none: see `data::split_dataset`");
         }
-        if fit.steps_per_epoch == Some(0) {
-            let error = Error::arg("steps_per_epoch", "a positive number", 0);
-            return Err(error.owned_by("fit_dataset"));
-        }
+        fit.check_counts().map_err(|e| e.owned_by("fit_dataset"))?;
         let pass = Pass {
             number: fit.initial_epoch,
             seed: self.seed,
@@ -96,7 +93,7 @@ impl Model {
             if let Some(data) = &validation {
                 trainer.check_targets(data.y.tensors())?;
                 check_weights(&trainer, data, self.graph.outputs.len())?;
-                self.check_stateful("fit", size.min(data.len()), data.len())?;
+                self.check_validation(&fit, size, data.len())?;
             }
             self.check_shapes(&x)?;
             let work = trainer.work(&x, size)?;
@@ -146,7 +143,7 @@ impl Model {
         self.check_shapes(&x)?;
         let mut trainer = Trainer::new(self, compiled, &y)?;
         let work = trainer.work(&x, size)?;
-        self.measure(&mut trainer, &mut feed, work, options.verbose)
+        self.measure(&mut trainer, &mut feed, work, options)
     }
 
     /// [`predict`](Self::predict) for the inputs of a [`Dataset`], in its order; its targets are not looked at.

@@ -1,10 +1,13 @@
-//! The epochs of `fit`: shuffled batches, callbacks, validation.
+//! The epochs of `fit`: shuffled batches, callbacks, validation, backups.
 
+use std::ops::Range;
+
+use super::backup;
 use super::feed::Feed;
 use super::fit::Options;
 use super::step::{Batch, Step, Trainer};
 use crate::callbacks::progress::Progress;
-use crate::callbacks::{Callback, History, Logs, TrainContext};
+use crate::callbacks::{BatchLogs, Callback, History, Logs, TrainContext, direction};
 use crate::data::Pass;
 use crate::error::{Error, Result};
 use crate::kernels::parallel::Par;
@@ -22,44 +25,93 @@ impl Model {
     ) -> Result<History> {
         let mut history = History::default();
         let steps = train.steps().unwrap_or(0);
-        let verbose = options.verbose.into();
+        let metrics = trainer.metrics();
         let mut cx = TrainContext {
-            model: self,
             epochs: options.epochs,
-            steps,
-            verbose,
-            stop: false,
+            validates: validation.is_some(),
+            directions: metrics
+                .map(|(name, class)| (name.to_string(), direction(class)))
+                .collect(),
+            ..TrainContext::new(self, steps, options.verbose.into())
         };
+        let mut start = Start::New(options.initial_epoch);
         let mut result = callbacks
             .iter_mut()
             .try_for_each(|c| c.on_train_begin(&mut cx));
+        if result.is_ok()
+            && let Some(files) = cx.backup.take()
+        {
+            result = backup::read(&files, trainer, callbacks, &mut cx).map(|found| {
+                start = found.map_or(start, Start::Found);
+            });
+        }
         if result.is_ok() {
             let mut epochs = Epochs {
                 progress: Progress::new(options.verbose, steps),
                 logs: Logs::default(),
             };
-            for epoch in options.initial_epoch..options.epochs {
+            // A training that was stopped within an epoch still has to end that epoch.
+            while start.epoch() < options.epochs && !(cx.stop && start.batch().is_none()) {
                 let validation = validation.as_mut().map(|v| &mut **v as &mut dyn Feed);
                 result = epochs.run(
-                    epoch, trainer, train, validation, options, callbacks, &mut cx, par,
+                    start, trainer, train, validation, options, callbacks, &mut cx, par,
                 );
                 if result.is_err() {
                     break;
                 }
-                history.push(epoch, &epochs.logs);
-                if cx.stop {
+                history.push(start.epoch(), &epochs.logs);
+                let next = start.epoch() + 1;
+                start = Start::New(next);
+                let place = Place {
+                    epoch: next,
+                    batch: None,
+                };
+                result = backup::serve(place, trainer, callbacks, &mut cx);
+                if result.is_err() {
                     break;
                 }
             }
         }
-        if let Some(compiled) = &cx.model.compiled {
+        if let Some(compiled) = &mut cx.model.compiled {
             trainer.finalize(compiled, &mut cx.model.weights);
         }
+        cx.failed = result.is_err();
         for callback in callbacks.iter_mut() {
             let ended = callback.on_train_end(&mut cx);
             result = result.and(ended);
         }
         result.map(|()| history)
+    }
+}
+
+/// Where a training is: before an epoch, or within one, before a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub epoch: usize,
+    pub batch: Option<usize>,
+}
+
+/// Where an epoch of the loop begins.
+#[derive(Clone, Copy, Debug)]
+enum Start {
+    /// At the beginning of this epoch, after the one before.
+    New(usize),
+    /// At the place of a backup.
+    Found(Place),
+}
+
+impl Start {
+    fn epoch(self) -> usize {
+        match self {
+            Start::New(epoch) | Start::Found(Place { epoch, .. }) => epoch,
+        }
+    }
+
+    fn batch(self) -> Option<usize> {
+        match self {
+            Start::New(_) => None,
+            Start::Found(place) => place.batch,
+        }
     }
 }
 
@@ -72,7 +124,7 @@ struct Epochs {
 impl Epochs {
     fn run(
         &mut self,
-        epoch: usize,
+        start: Start,
         trainer: &mut Trainer,
         train: &mut dyn Feed,
         validation: Option<&mut dyn Feed>,
@@ -81,34 +133,45 @@ impl Epochs {
         cx: &mut TrainContext<'_>,
         par: Par,
     ) -> Result<()> {
+        let epoch = start.epoch();
         self.progress.begin(epoch, options.epochs);
-        callbacks
-            .iter_mut()
-            .try_for_each(|c| c.on_epoch_begin(epoch, cx))?;
-        train.begin(Pass {
+        if start.batch().is_none() {
+            trainer.reset();
+            callbacks
+                .iter_mut()
+                .try_for_each(|c| c.on_epoch_begin(epoch, cx))?;
+        }
+        let pass = Pass {
             number: epoch,
             seed: cx.model.seed,
             shuffle: options.shuffle,
-        })?;
-        trainer.reset();
-        let wanted = callbacks.iter().any(|c| c.wants_batches());
-        let mut b = 0;
-        while train.next(trainer, &mut |trainer, batch| {
-            train_batch(trainer, batch, cx.model, epoch, b, options.stop_on_nan, par).map(drop)
-        })? {
-            if wanted || self.progress.due() {
-                collect(trainer, "", &mut self.logs);
-                for callback in callbacks.iter_mut().filter(|c| c.wants_batches()) {
-                    callback.on_batch_end(b, &self.logs, cx)?;
-                }
-                if self.progress.due() {
-                    self.progress.update(b + 1, &self.logs);
-                }
+        };
+        let mut b = start.batch().unwrap_or(0);
+        match start {
+            Start::New(_) => train.begin(pass)?,
+            Start::Found(_) => train.resume(pass, b)?,
+        }
+        while !cx.stop
+            && train.next(trainer, &mut |trainer, batch| {
+                callbacks
+                    .iter_mut()
+                    .try_for_each(|c| c.on_train_batch_begin(b, cx))?;
+                train_batch(trainer, batch, cx.model, epoch, b, options.stop_on_nan, par).map(drop)
+            })?
+        {
+            let logs = BatchLogs::new(trainer);
+            callbacks
+                .iter_mut()
+                .try_for_each(|c| c.on_train_batch_end(b, &logs, cx))?;
+            if self.progress.due() {
+                self.progress.update(b + 1, &logs);
             }
             b += 1;
-            if cx.stop {
-                break;
-            }
+            let place = Place {
+                epoch,
+                batch: Some(b),
+            };
+            backup::serve(place, trainer, callbacks, cx)?;
         }
         // A dataset may not know its length before its end.
         (cx.steps, self.progress.steps) = match train.steps() {
@@ -116,11 +179,13 @@ impl Epochs {
             None => (b, b),
         };
         self.logs.clear();
-        collect(trainer, "", &mut self.logs);
-        if let Some(validation) = validation {
+        self.logs.collect(trainer, "");
+        if let Some(feed) = validation
+            && options.validation_freq.includes(epoch)
+        {
             trainer.reset();
-            test_all(trainer, validation, cx.model, par)?;
-            collect(trainer, "val_", &mut self.logs);
+            test_all(trainer, feed, options.validation_steps, callbacks, cx, par)?;
+            self.logs.collect(trainer, "val_");
         }
         callbacks
             .iter_mut()
@@ -168,27 +233,84 @@ pub(crate) fn train_batch(
     Ok(loss)
 }
 
-/// Measures all samples in order; the number of batches.
+/// The first `steps` batches of so many samples in their order; all without `steps`.
+pub(super) fn batches_of(
+    samples: usize,
+    batch_size: usize,
+    steps: Option<usize>,
+) -> impl Iterator<Item = Range<usize>> {
+    let starts = (0..samples).step_by(batch_size);
+    let parts = starts.map(move |start| start..samples.min(start.saturating_add(batch_size)));
+    parts.take(steps.unwrap_or(usize::MAX))
+}
+
+/// Measures the first `steps` batches in order (all without `steps`), with callbacks; how many these are.
 pub(crate) fn test_all(
     trainer: &mut Trainer,
     feed: &mut dyn Feed,
+    steps: Option<usize>,
+    callbacks: &mut [Box<dyn Callback + '_>],
+    cx: &mut TrainContext<'_>,
+    par: Par,
+) -> Result<usize> {
+    callbacks.iter_mut().try_for_each(|c| c.on_test_begin(cx))?;
+    trainer.begin_tests(&cx.model.weights);
+    feed.begin(Pass::IN_ORDER)?;
+    let mut b = 0;
+    while steps.is_none_or(|steps| b < steps)
+        && feed.next(trainer, &mut |trainer, batch| {
+            callbacks
+                .iter_mut()
+                .try_for_each(|c| c.on_test_batch_begin(b, cx))?;
+            trainer.test(batch, &cx.model.weights, par).map(drop)
+        })?
+    {
+        let logs = BatchLogs::new(trainer);
+        callbacks
+            .iter_mut()
+            .try_for_each(|c| c.on_test_batch_end(b, &logs, cx))?;
+        b += 1;
+    }
+    if !callbacks.is_empty() {
+        let mut logs = Logs::default();
+        logs.collect(trainer, "");
+        callbacks
+            .iter_mut()
+            .try_for_each(|c| c.on_test_end(&logs, cx))?;
+    }
+    Ok(b)
+}
+
+/// The same without callbacks.
+pub(crate) fn test_quietly(
+    trainer: &mut Trainer,
+    feed: &mut dyn Feed,
+    steps: Option<usize>,
     model: &Model,
     par: Par,
 ) -> Result<usize> {
     trainer.begin_tests(&model.weights);
     feed.begin(Pass::IN_ORDER)?;
-    let mut steps = 0;
-    while feed.next(trainer, &mut |trainer, batch| {
-        trainer.test(batch, &model.weights, par).map(drop)
-    })? {
-        steps += 1;
+    let mut b = 0;
+    while steps.is_none_or(|steps| b < steps)
+        && feed.next(trainer, &mut |trainer, batch| {
+            trainer.test(batch, &model.weights, par).map(drop)
+        })?
+    {
+        b += 1;
     }
-    Ok(steps)
+    Ok(b)
 }
 
-pub(crate) fn collect(trainer: &Trainer, prefix: &str, logs: &mut Logs) {
-    trainer.results(|name, value, values| match prefix {
-        "" => logs.set_values(name, value, values),
-        _ => logs.set_values(&format!("{prefix}{name}"), value, values),
-    });
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_in_order() {
+        let all = |samples, size, steps| batches_of(samples, size, steps).collect::<Vec<_>>();
+        assert_eq!(all(5, 2, None), [0..2, 2..4, 4..5]);
+        assert_eq!(all(5, 2, Some(2)), [0..2, 2..4]);
+        assert_eq!(all(5, usize::MAX >> 1, Some(9)), vec![0..5]);
+    }
 }

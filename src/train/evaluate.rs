@@ -1,11 +1,11 @@
 //! `evaluate`, and single steps: `train_on_batch`, `test_on_batch`.
 
-use super::epochs::{collect, test_all, train_batch};
+use super::epochs::{test_all, test_quietly, train_batch};
 use super::feed::{ArrayFeed, Feed};
 use super::samples::{Gather, Samples, check_weights};
 use super::step::Trainer;
 use crate::callbacks::progress::Progress;
-use crate::callbacks::{Logs, Verbose};
+use crate::callbacks::{Callback, Logs, TrainContext, Verbose};
 use crate::error::{Error, Result};
 use crate::kernels::parallel::{Par, with_threads};
 use crate::models::Model;
@@ -13,7 +13,17 @@ use crate::shape::Dims;
 use crate::tensor::{IntoArrays, Tensor};
 
 /// How to measure; see [`Model::evaluate_with`].
+///
+/// | name | default | meaning |
+/// |---|---|---|
+/// | `batch_size` | 32 | samples a step |
+/// | `steps` | all | batches that are measured, the first ones |
+/// | `sample_weight` | none | factor on the loss of each sample (or position) |
+/// | `verbose` | silent | [`Verbose`], or Keras's 0, 1, 2 |
+/// | `callback` | none | may be given several times |
 pub struct Evaluate<'a> {
+    pub(super) steps: Option<usize>,
+    pub(super) callbacks: Vec<Box<dyn Callback + 'a>>,
     pub(super) batch_size: Option<usize>,
     pub(super) sample_weight: Option<Result<crate::tensor::Arrays<'a>>>,
     pub(super) verbose: Verbose,
@@ -23,6 +33,8 @@ impl Default for Evaluate<'_> {
     /// Batches of 32, no weights, silent.
     fn default() -> Self {
         Evaluate {
+            steps: None,
+            callbacks: Vec::new(),
             batch_size: None,
             sample_weight: None,
             verbose: Verbose::Silent,
@@ -34,6 +46,18 @@ impl<'a> Evaluate<'a> {
     /// Samples a step; the result does not depend on it beyond rounding.
     pub fn batch_size(mut self, size: usize) -> Self {
         self.batch_size = Some(size);
+        self
+    }
+
+    /// How many batches are measured.
+    pub fn steps(mut self, batches: usize) -> Self {
+        self.steps = Some(batches);
+        self
+    }
+
+    /// Adds a callback: by value, or `&mut` to look at it afterwards. Callbacks see a copy of the model.
+    pub fn callback(mut self, callback: impl Callback + 'a) -> Self {
+        self.callbacks.push(Box::new(callback));
         self
     }
 
@@ -71,13 +95,23 @@ impl Model {
 
     /// [`evaluate`](Self::evaluate) with options.
     ///
+    /// ```
+    /// use oxhorn::prelude::*;
+    /// let mut model = Sequential::new().input([1]).add(Dense::new(1).kernel_initializer("ones"));
+    /// model.compile("sgd", "mse", ())?;
+    /// let (x, y) = ([[1.0f32], [2.0], [3.0]], [[1.0f32], [2.0], [9.0]]);
+    /// let logs = model.evaluate_with(&x, &y, Evaluate::default().batch_size(1).steps(2))?;
+    /// assert_eq!(logs.get("loss"), Some(0.0));
+    /// # Ok::<(), oxhorn::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As `evaluate`.
     pub fn evaluate_with<'a>(
         &self,
         x: impl IntoArrays<'a>,
         y: impl IntoArrays<'a>,
-        options: Evaluate<'a>,
+        mut options: Evaluate<'a>,
     ) -> Result<Logs> {
         let compiled = self.compiled("evaluate")?;
         self.require_built("evaluate")?;
@@ -90,6 +124,7 @@ impl Model {
             self.order_outputs(y.into_arrays()?, "y")?,
             options
                 .sample_weight
+                .take()
                 .transpose()?
                 .map(|w| self.order_outputs(w, "sample_weight"))
                 .transpose()?,
@@ -98,10 +133,12 @@ impl Model {
         trainer.check_targets(data.y.tensors())?;
         check_weights(&trainer, &data, self.graph.outputs.len())?;
         let batch_size = batch_size.min(data.len());
-        self.check_stateful("evaluate", batch_size, data.len())?;
+        let steps = options.steps.unwrap_or(usize::MAX);
+        let measured = data.len().min(steps.saturating_mul(batch_size));
+        self.check_stateful("evaluate", batch_size, measured)?;
         let work = trainer.work(&Samples::dims(&data.x), batch_size)?;
         let mut feed = ArrayFeed::new(&data, batch_size);
-        self.measure(&mut trainer, &mut feed, work, options.verbose)
+        self.measure(&mut trainer, &mut feed, work, options)
     }
 
     /// Measures what was checked; `work` is that of a step.
@@ -110,18 +147,37 @@ impl Model {
         trainer: &mut Trainer,
         feed: &mut dyn Feed,
         work: usize,
-        verbose: Verbose,
+        options: Evaluate<'_>,
     ) -> Result<Logs> {
-        let mut progress = Progress::new(verbose, feed.steps().unwrap_or(0));
+        let Evaluate {
+            steps,
+            mut callbacks,
+            verbose,
+            ..
+        } = options;
+        if steps == Some(0) {
+            return Err(Error::arg("steps", "a positive number", 0).owned_by("evaluate"));
+        }
+        let count = feed.steps().map(|n| n.min(steps.unwrap_or(n)));
+        let count = count.unwrap_or(0);
+        let mut progress = Progress::new(verbose, count);
         progress.begin(0, 0);
-        let mut run = |par| test_all(trainer, feed, self, par);
+        // Callbacks may change the model that they see, but this one stays as it is.
+        let mut copy = (!callbacks.is_empty()).then(|| self.clone());
+        let mut run = |par| match &mut copy {
+            Some(model) => {
+                let mut cx = TrainContext::new(model, count, verbose.into());
+                test_all(trainer, feed, steps, &mut callbacks, &mut cx, par)
+            }
+            None => test_quietly(trainer, feed, steps, self, par),
+        };
         progress.steps = if work >= super::fit::WORTH_THREADS {
             with_threads(self.threads, run)?
         } else {
             run(Par::Serial)?
         };
         let mut logs = Logs::default();
-        collect(trainer, "", &mut logs);
+        logs.collect(trainer, "");
         progress.end(0, 0, &logs);
         Ok(logs)
     }
@@ -167,7 +223,7 @@ impl Model {
                 run(Par::Serial)?
             };
             let mut logs = Logs::default();
-            collect(&trainer, "", &mut logs);
+            logs.collect(&trainer, "");
             Ok(logs)
         });
         self.trainer = Some(trainer);

@@ -1,6 +1,8 @@
 //! Where the batches of `fit` and `evaluate` come from: arrays, which are checked beforehand, or a dataset, whose batches are
 //! checked as they come.
 
+use std::ops::Range;
+
 use super::class_weight::{self, Classes};
 use super::samples::{Gather, Samples, check_weight_shape, with_slices};
 use super::step::{Batch, Trainer};
@@ -17,6 +19,9 @@ pub(crate) trait Feed: Send {
     /// Begins a pass.
     fn begin(&mut self, pass: Pass) -> Result<()>;
 
+    /// Begins a pass (an epoch, with a number of batches each) anew after so many of its batches.
+    fn resume(&mut self, pass: Pass, batches: usize) -> Result<()>;
+
     /// Calls `f` with the next batch; false if there is none.
     fn next(
         &mut self,
@@ -31,31 +36,77 @@ pub(crate) struct ArrayFeed<'a> {
     gather: Gather,
     order: Vec<u32>,
     batch_size: usize,
+    share: Share,
+    /// The samples of this epoch that are left, by their place in `order`.
     at: usize,
+    end: usize,
+}
+
+/// Which batches of arrays an epoch has. With `steps_per_epoch`, an epoch begins where the one before ended; when the data end, so does
+/// the epoch, and the next one begins a new pass over them, as in Keras.
+#[derive(Clone, Copy, Debug)]
+struct Share {
+    /// Batches of the data.
+    batches: usize,
+    /// Batches of an epoch.
+    steps: usize,
+}
+
+impl Share {
+    /// The pass over the data that an epoch belongs to, and its batches of it.
+    fn of(self, epoch: usize) -> (usize, Range<usize>) {
+        let epochs = self.batches.div_ceil(self.steps);
+        let first = epoch % epochs * self.steps;
+        let end = (first + self.steps).min(self.batches);
+        (epoch / epochs, first..end)
+    }
 }
 
 impl<'a> ArrayFeed<'a> {
     /// `batch_size` is positive.
     pub fn new(data: &'a Samples<'a>, batch_size: usize) -> Self {
         let batch_size = batch_size.min(data.len());
+        let batches = data.len().div_ceil(batch_size);
         ArrayFeed {
             gather: Gather::new(data, batch_size),
             order: Vec::with_capacity(data.len()),
             batch_size,
+            share: Share {
+                batches,
+                steps: batches,
+            },
             at: 0,
+            end: 0,
             data,
         }
+    }
+
+    /// With at most so many batches an epoch; the number is positive.
+    pub fn steps_per_epoch(mut self, steps: Option<usize>) -> Self {
+        let batches = self.share.batches;
+        self.share.steps = steps.unwrap_or(batches).min(batches);
+        self
     }
 }
 
 impl Feed for ArrayFeed<'_> {
     fn steps(&self) -> Option<usize> {
-        Some(self.data.len().div_ceil(self.batch_size))
+        Some(self.share.steps)
     }
 
-    fn begin(&mut self, pass: Pass) -> Result<()> {
-        pass.order(self.data.len(), &mut self.order);
-        self.at = 0;
+    fn begin(&mut self, epoch: Pass) -> Result<()> {
+        let (number, batches) = self.share.of(epoch.number);
+        let samples = self.data.len();
+        Pass { number, ..epoch }.order(samples, &mut self.order);
+        self.at = batches.start * self.batch_size;
+        self.end = samples.min(batches.end * self.batch_size);
+        Ok(())
+    }
+
+    fn resume(&mut self, epoch: Pass, batches: usize) -> Result<()> {
+        self.begin(epoch)?;
+        let done = batches.saturating_mul(self.batch_size);
+        self.at = self.at.saturating_add(done).min(self.end);
         Ok(())
     }
 
@@ -64,7 +115,7 @@ impl Feed for ArrayFeed<'_> {
         trainer: &mut Trainer,
         f: &mut dyn FnMut(&mut Trainer, Batch<'_>) -> Result<()>,
     ) -> Result<bool> {
-        let end = (self.at + self.batch_size).min(self.order.len());
+        let end = (self.at + self.batch_size).min(self.end);
         if end == self.at {
             return Ok(false);
         }
@@ -292,6 +343,19 @@ impl Feed for StreamFeed<'_> {
         }
     }
 
+    fn resume(&mut self, epoch: Pass, batches: usize) -> Result<()> {
+        self.waiting = false;
+        self.start(epoch)?;
+        self.left = self.rules.steps_per_epoch.unwrap_or(usize::MAX);
+        for _ in 0..batches {
+            if self.left == 0 || !self.read()? {
+                break;
+            }
+            self.left -= 1;
+        }
+        Ok(())
+    }
+
     fn next(
         &mut self,
         trainer: &mut Trainer,
@@ -322,5 +386,24 @@ impl Feed for StreamFeed<'_> {
             })
         })?;
         Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn epochs_of_steps_go_on_where_the_one_before_ended() {
+        let share = |batches, steps| {
+            let share = Share { batches, steps };
+            (0..5).map(|e| share.of(e)).collect::<Vec<_>>()
+        };
+        // Keras: 5 batches, steps_per_epoch=2.
+        let want = [(0, 0..2), (0, 2..4), (0, 4..5), (1, 0..2), (1, 2..4)];
+        assert_eq!(share(5, 2), want);
+        let want = [(0, 0..2), (0, 2..4), (1, 0..2), (1, 2..4), (2, 0..2)];
+        assert_eq!(share(4, 2), want);
+        assert_eq!(share(3, 3)[4], (4, 0..3));
     }
 }

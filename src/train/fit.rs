@@ -1,10 +1,11 @@
 //! `fit`: epochs of shuffled batches, validation, callbacks, history.
 
-use super::class_weight::{Classes, sample_weights};
+use super::class_weight::{Classes, one_class_only, sample_weights};
 use super::compile::PerOutput;
 use super::feed::{ArrayFeed, Feed, StreamFeed};
 use super::samples::{Samples, check_weights};
 use super::step::Trainer;
+use crate::callbacks::progress::warn;
 use crate::callbacks::{Callback, History, Verbose};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
@@ -23,9 +24,13 @@ use crate::tensor::{Arrays, IntoArrays};
 /// | `validation` | none | data measured after every epoch |
 /// | `validation_dataset` | none | the same, from a [`Dataset`] |
 /// | `validation_split` | 0 | the last fraction of the data, taken before shuffling, as Keras does |
+/// | `validation_batch_size` | `batch_size` | samples a step of the validation |
+/// | `validation_steps` | all | batches of the validation data that are measured |
+/// | `validation_freq` | 1 | validate after every so many epochs, or after those listed (counted from 1) |
 /// | `validation_sample_weight` | none | factor on the validation loss of each sample (or position) |
 /// | `sample_weight` | none | factor on the loss of each sample (or position) |
 /// | `class_weight` | none | factor on the loss of the samples of each class |
+/// | `steps_per_epoch` | all | batches an epoch; the next epoch goes on where it ended |
 /// | `verbose` | `Auto` | [`Verbose`], or Keras's 0, 1, 2 |
 /// | `callback` | none | may be given several times |
 /// | `initial_epoch` | 0 | number of the first epoch, for going on |
@@ -39,6 +44,9 @@ pub struct Fit<'a> {
     pub(super) validation: Option<Result<(Arrays<'a>, Arrays<'a>)>>,
     pub(super) validation_dataset: Option<Box<dyn Dataset + 'a>>,
     pub(super) validation_split: f64,
+    pub(super) validation_batch_size: Option<usize>,
+    pub(super) validation_steps: Option<usize>,
+    pub(super) validation_freq: ValidationFreq,
     pub(super) validation_sample_weight: Option<Result<Arrays<'a>>>,
     pub(super) sample_weight: Option<Result<Arrays<'a>>>,
     pub(super) class_weight: Option<PerOutput<Classes>>,
@@ -66,6 +74,9 @@ impl<'a> Fit<'a> {
             validation: None,
             validation_dataset: None,
             validation_split: 0.0,
+            validation_batch_size: None,
+            validation_steps: None,
+            validation_freq: ValidationFreq::default(),
             validation_sample_weight: None,
             sample_weight: None,
             class_weight: None,
@@ -83,8 +94,8 @@ impl<'a> Fit<'a> {
         self
     }
 
-    /// Batches an epoch of a dataset, where that is not one pass over it: the next epoch goes on where this one ends, and a pass
-    /// that is over is followed by another.
+    /// Batches an epoch, where that is not one pass over the data: the next epoch goes on where this one ends. Arrays that end also
+    /// end the epoch, as in Keras, and the next one begins anew; a pass over a dataset that is over is followed by another.
     pub fn steps_per_epoch(mut self, steps: usize) -> Self {
         self.steps_per_epoch = Some(steps);
         self
@@ -111,6 +122,35 @@ impl<'a> Fit<'a> {
     /// Takes the last fraction of the data, before shuffling, for validation.
     pub fn validation_split(mut self, fraction: f64) -> Self {
         self.validation_split = fraction;
+        self
+    }
+
+    /// Samples a step of the validation; the results do not depend on it beyond rounding.
+    pub fn validation_batch_size(mut self, size: usize) -> Self {
+        self.validation_batch_size = Some(size);
+        self
+    }
+
+    /// How many batches of the validation data are measured, always the first ones.
+    pub fn validation_steps(mut self, batches: usize) -> Self {
+        self.validation_steps = Some(batches);
+        self
+    }
+
+    /// When to validate: after every so many epochs, or after those in a list (counted from 1).
+    ///
+    /// ```
+    /// use oxhorn::prelude::*;
+    /// let mut model = Sequential::new().input([1]).add(Dense::new(1));
+    /// model.compile("sgd", "mse", ())?;
+    /// let (x, y) = ([[1.0f32]], [[1.0f32]]);
+    /// let history = model.fit(&x, &y, Fit::epochs(4).validation(&x, &y).validation_freq(2).verbose(0))?;
+    /// let validated: Vec<bool> = history.get("val_loss").unwrap().iter().map(|v| !v.is_nan()).collect();
+    /// assert_eq!(validated, [false, true, false, true]);
+    /// # Ok::<(), oxhorn::Error>(())
+    /// ```
+    pub fn validation_freq(mut self, freq: impl Into<ValidationFreq>) -> Self {
+        self.validation_freq = freq.into();
         self
     }
 
@@ -182,6 +222,71 @@ impl<'a> Fit<'a> {
         self.stop_on_nan = yes;
         self
     }
+
+    /// Refuses numbers of samples and batches that are 0.
+    pub(super) fn check_counts(&self) -> Result<()> {
+        let counts = [
+            ("batch_size", self.batch_size),
+            ("steps_per_epoch", self.steps_per_epoch),
+            ("validation_batch_size", self.validation_batch_size),
+            ("validation_steps", self.validation_steps),
+            ("validation_freq", self.validation_freq.every()),
+        ];
+        match counts.iter().find(|(_, n)| *n == Some(0)) {
+            Some((arg, _)) => Err(Error::arg(*arg, "a positive number", 0).owned_by("fit")),
+            None => Ok(()),
+        }
+    }
+}
+
+/// When [`Fit`] validates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ValidationFreq {
+    /// After every so many epochs.
+    Every(usize),
+    /// After these epochs, counted from 1.
+    Epochs(Vec<usize>),
+}
+
+impl Default for ValidationFreq {
+    fn default() -> Self {
+        ValidationFreq::Every(1)
+    }
+}
+
+impl From<usize> for ValidationFreq {
+    fn from(epochs: usize) -> Self {
+        ValidationFreq::Every(epochs)
+    }
+}
+
+impl<const N: usize> From<[usize; N]> for ValidationFreq {
+    fn from(epochs: [usize; N]) -> Self {
+        ValidationFreq::Epochs(epochs.into())
+    }
+}
+
+impl From<Vec<usize>> for ValidationFreq {
+    fn from(epochs: Vec<usize>) -> Self {
+        ValidationFreq::Epochs(epochs)
+    }
+}
+
+impl ValidationFreq {
+    fn every(&self) -> Option<usize> {
+        match self {
+            ValidationFreq::Every(n) => Some(*n),
+            ValidationFreq::Epochs(_) => None,
+        }
+    }
+
+    /// Whether to validate after this epoch, counted from 0.
+    pub(super) fn includes(&self, epoch: usize) -> bool {
+        match self {
+            ValidationFreq::Every(n) => (epoch + 1).is_multiple_of(*n),
+            ValidationFreq::Epochs(list) => list.contains(&(epoch + 1)),
+        }
+    }
 }
 
 /// Multiplications in a step below which threads are not worth their waking.
@@ -238,14 +343,8 @@ impl Model {
         };
         let only_training = by_class.is_some();
         let data = Samples::new(self.check_inputs(x, "x")?, y, by_class.or(weights))?;
+        fit.check_counts()?;
         let batch_size = fit.batch_size.unwrap_or(32);
-        if batch_size == 0 {
-            return Err(Error::arg("batch_size", "a positive number", 0).owned_by("fit"));
-        }
-        if fit.steps_per_epoch.is_some() {
-            let want = "a dataset, whose batches it counts";
-            return Err(Error::arg("steps_per_epoch", want, "arrays").owned_by("fit"));
-        }
         if !(0.0..1.0).contains(&fit.validation_split) {
             return Err(Error::arg(
                 "validation_split",
@@ -263,6 +362,9 @@ impl Model {
             if only_training {
                 validation.weights = None;
             }
+            if let Some(line) = one_class_only(&train, &validation) {
+                warn(fit.verbose, &line);
+            }
             Some((train, validation))
         } else {
             None
@@ -273,17 +375,35 @@ impl Model {
             Some((train, validation)) => (train, Some(validation)),
             None => (&data, given.as_ref()),
         };
-        for data in [Some(train), validation].into_iter().flatten() {
-            self.check_stateful("fit", batch_size.min(data.len()), data.len())?;
+        self.check_stateful("fit", batch_size.min(train.len()), train.len())?;
+        if let Some(data) = validation {
+            self.check_validation(&fit, batch_size, data.len())?;
+        }
+        let batches = train.len().div_ceil(batch_size);
+        if fit.steps_per_epoch.is_some_and(|steps| steps > batches) {
+            let line = "the data have fewer batches than `steps_per_epoch`: epochs are shorter";
+            warn(fit.verbose, line);
         }
         let mut trainer = self.take_trainer(&Samples::dims(&train.y))?;
         let result = self.check_data(&trainer, train, validation).and_then(|()| {
             let work = trainer.work(&Samples::dims(&train.x), batch_size.min(train.len()))?;
-            let mut feed = ArrayFeed::new(train, batch_size);
+            let mut feed = ArrayFeed::new(train, batch_size).steps_per_epoch(fit.steps_per_epoch);
             self.run_fit(&mut trainer, &mut feed, validation, batch_size, fit, work)
         });
         self.trainer = Some(trainer);
         result
+    }
+
+    /// An error unless stateful layers can have the batches of so many samples for validation.
+    pub(super) fn check_validation(
+        &self,
+        fit: &Fit<'_>,
+        batch_size: usize,
+        samples: usize,
+    ) -> Result<()> {
+        let size = fit.validation_batch_size.unwrap_or(batch_size).min(samples);
+        let steps = fit.validation_steps.unwrap_or(usize::MAX);
+        self.check_stateful("fit", size, samples.min(steps.saturating_mul(size)))
     }
 
     /// The arrays to measure after every epoch.
@@ -324,12 +444,15 @@ impl Model {
         let options = Options {
             epochs: fit.epochs,
             initial_epoch: fit.initial_epoch,
+            validation_steps: fit.validation_steps,
+            validation_freq: fit.validation_freq,
             shuffle: fit.shuffle,
             verbose: fit.verbose,
             stop_on_nan: fit.stop_on_nan,
         };
         let (rules, callbacks) = (self.rules(), &mut fit.callbacks);
-        let mut arrays = validation.map(|v| ArrayFeed::new(v, batch_size));
+        let size = fit.validation_batch_size.unwrap_or(batch_size);
+        let mut arrays = validation.map(|v| ArrayFeed::new(v, size));
         let mut stream = fit
             .validation_dataset
             .as_deref_mut()
@@ -390,6 +513,8 @@ impl Model {
 pub(super) struct Options {
     pub epochs: usize,
     pub initial_epoch: usize,
+    pub validation_steps: Option<usize>,
+    pub validation_freq: ValidationFreq,
     pub shuffle: bool,
     pub verbose: Verbose,
     pub stop_on_nan: bool,

@@ -32,6 +32,14 @@ impl Mean {
         self.count += count as f64;
     }
 
+    pub fn state(&self) -> [f64; 2] {
+        [self.sum, self.count]
+    }
+
+    pub fn set_state(&mut self, [sum, count]: [f64; 2]) {
+        (self.sum, self.count) = (sum, count);
+    }
+
     pub fn get(&self) -> f64 {
         if self.count == 0.0 {
             0.0

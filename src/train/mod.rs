@@ -1,5 +1,7 @@
 //! Training and inference: `compile`, `fit`, `evaluate`, `predict` of [`Model`](crate::models::Model).
 
+mod averages;
+mod backup;
 mod class_weight;
 pub mod compile;
 mod dataset;
@@ -11,8 +13,11 @@ mod measure;
 mod optimizer_state;
 mod output;
 pub mod predict;
+mod predict_batches;
 mod repeats;
 mod samples;
 pub mod saved;
 pub mod step;
 pub mod update;
+
+pub use predict_batches::Predict;

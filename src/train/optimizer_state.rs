@@ -26,6 +26,8 @@ pub struct OptimizerState {
     pub(super) slots: Slots,
     /// Moving average of the weights, in their layout.
     pub(super) average: Option<Buffer>,
+    /// Whether weights and averages have changed places: see [`Model::show_averages`](crate::models::Model).
+    pub(super) averages_shown: bool,
     /// Sum of gradients on the way to the next update, in the layout of the weights.
     pub(super) accumulated: Option<Buffer>,
     /// Scratch of an update.
@@ -105,6 +107,7 @@ impl OptimizerState {
             memories: members(optimizer).iter().map(memory).collect(),
             slots: Slots::default(),
             average: None,
+            averages_shown: false,
             accumulated: None,
             repeats: Repeats::default(),
             dynamic,
@@ -136,17 +139,22 @@ impl OptimizerState {
     /// If there are several optimizers, or the rate is a schedule.
     pub fn set_learning_rate(&mut self, optimizer: &Shared, rate: f64) -> Result<()> {
         match &members(optimizer)[..] {
-            [one] => match one.common().learning_rate {
-                LearningRate::Constant(_) => {
-                    self.memories[0].rate = f64::from(rate as f32);
-                    Ok(())
-                }
-                LearningRate::Schedule(_) => {
-                    let want = "an optimizer whose rate is no schedule";
-                    Err(Error::arg("learning_rate", want, "a schedule"))
-                }
-            },
+            one @ [_] => self.set_rate(0, one, rate),
             _ => Err(several()),
+        }
+    }
+
+    /// The same for one of the optimizers.
+    pub(super) fn set_rate(&mut self, member: usize, all: &[Shared], rate: f64) -> Result<()> {
+        match all[member].common().learning_rate {
+            LearningRate::Constant(_) => {
+                self.memories[member].rate = f64::from(rate as f32);
+                Ok(())
+            }
+            LearningRate::Schedule(_) => {
+                let want = "an optimizer whose rate is no schedule";
+                Err(Error::arg("learning_rate", want, "a schedule"))
+            }
         }
     }
 

@@ -26,7 +26,7 @@ use crate::shape::{Dims, MAX_RANK, Shape};
 pub struct Trainer {
     /// The graph with its outputs cut before their last activation, where the loss prefers logits.
     graph: Graph,
-    outputs: Vec<Output>,
+    pub(super) outputs: Vec<Output>,
     /// Shapes of the targets it was built for.
     targets: Vec<Dims>,
     update: UpdatePlan,
@@ -37,7 +37,7 @@ pub struct Trainer {
     /// The states that some tests started from, carried from batch to batch; only with stateful layers.
     carried: Option<Buffer>,
     room: Room,
-    total: Mean,
+    pub(super) total: Mean,
 }
 
 /// A batch, one slice an input, target and (optional) weight of a target.
@@ -250,8 +250,8 @@ impl Trainer {
     }
 
     /// At the end of `fit`: see [`UpdatePlan::finalize`].
-    pub fn finalize(&self, compiled: &Compiled, weights: &mut Weights) {
-        self.update.finalize(&compiled.state, weights);
+    pub fn finalize(&self, compiled: &mut Compiled, weights: &mut Weights) {
+        self.update.finalize(&mut compiled.state, weights);
     }
 
     /// Forgets losses and metrics: at the beginning of an epoch.
@@ -411,6 +411,12 @@ impl Trainer {
                 add(&measure.name, metric.result(), &metric.results());
             }
         }
+    }
+
+    /// Name and class of every metric.
+    pub fn metrics(&self) -> impl Iterator<Item = (&str, &'static str)> {
+        let all = self.outputs.iter().flat_map(|o| &o.metrics);
+        all.map(|m| (m.name.as_str(), m.metric.class_name()))
     }
 
     /// Where the last training step first met a value that is not finite: the output or else the gradient of a layer.

@@ -239,16 +239,21 @@ impl UpdatePlan {
     }
 
     /// At the end of `fit`: averages become the weights, as Keras's `finalize_variable_values` does.
-    pub fn finalize(&self, state: &OptimizerState, weights: &mut Weights) {
-        let Some(average) = &state.average else {
+    pub fn finalize(&self, state: &mut OptimizerState, weights: &mut Weights) {
+        let Some(average) = &mut state.average else {
             return;
         };
         for plan in self.members.iter().filter(|m| m.optimizer.common().use_ema) {
             for run in &plan.runs {
-                let range = run.range.clone();
-                weights.params[range.clone()].copy_from_slice(&average[range]);
+                let weights = &mut weights.params[run.range.clone()];
+                let average = &mut average[run.range.clone()];
+                match state.averages_shown {
+                    true => average.copy_from_slice(weights),
+                    false => weights.copy_from_slice(average),
+                }
             }
         }
+        state.averages_shown = false;
     }
 }
 

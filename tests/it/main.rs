@@ -1,6 +1,8 @@
 //! The library as its users see it.
 
 mod architectures;
+mod backup;
+mod callbacks;
 mod dataset;
 mod determinism;
 mod errors;
