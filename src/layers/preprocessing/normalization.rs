@@ -168,8 +168,8 @@ impl Normalization {
             keeps[at] = true;
         }
         let [mut small, mut kept] = [Dims::default(); 2];
-        for at in 0..rank {
-            if !keeps[at] {
+        for (at, kept_here) in keeps.into_iter().enumerate().take(rank) {
+            if !kept_here {
                 small.push(1);
                 continue;
             }
