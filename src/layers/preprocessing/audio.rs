@@ -1,4 +1,4 @@
-//! What a mel spectrogram is made of: frames of a signal and their spectra, windows, the bands of the mel scale.
+//! What spectrograms are made of: frames of a signal and their spectra, windows, the bands of the mel scale.
 
 use std::f64::consts::PI;
 
@@ -113,6 +113,49 @@ impl Frames {
         for (i, d) in dsignal.iter().enumerate() {
             dx[self.source(i)] += d;
         }
+    }
+}
+
+/// How the frames of an [`STFTSpectrogram`](super::STFTSpectrogram) lie over one of several channels.
+pub(super) struct Sizes {
+    /// Samples of a channel.
+    pub time: usize,
+    /// Number of channels.
+    pub channels: usize,
+    /// Number of frames.
+    pub frames: usize,
+    /// Bins of a spectrum.
+    pub bins: usize,
+    /// Samples from one frame to the next.
+    pub step: usize,
+    /// Samples of a frame.
+    pub length: usize,
+    /// Samples from the first to the last that a frame covers.
+    pub reach: usize,
+    /// Zeros before the first sample.
+    pub before: usize,
+}
+
+impl Sizes {
+    /// Where sample `t` of a channel is in the input of a sample.
+    pub fn at(&self, first: bool, channel: usize, t: usize) -> usize {
+        match first {
+            true => channel * self.time + t,
+            false => t * self.channels + channel,
+        }
+    }
+
+    /// One channel with its zeros around it.
+    pub fn signal(&self, first: bool, channel: usize, x: &[Float], signal: &mut [Float]) {
+        for (i, s) in signal.iter_mut().enumerate() {
+            let t = i.checked_sub(self.before).filter(|t| *t < self.time);
+            *s = t.map_or(0.0, |t| x[self.at(first, channel, t)]);
+        }
+    }
+
+    /// Elements of one part of the spectrum of a channel.
+    pub fn part(&self) -> usize {
+        self.frames * self.bins
     }
 }
 

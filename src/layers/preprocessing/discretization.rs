@@ -152,6 +152,12 @@ impl Discretization {
     }
 }
 
+/// Keras finds its boundaries in single precision, whatever the precision here.
+#[allow(clippy::unnecessary_cast)]
+fn single(x: Float) -> f32 {
+    x as f32
+}
+
 /// Values in ascending order with the weight that each stands for.
 #[derive(Default)]
 struct Summary {
@@ -162,8 +168,7 @@ struct Summary {
 impl Summary {
     /// Of data in any order.
     fn of(data: &[Float], epsilon: f64) -> Result<Summary> {
-        #[allow(clippy::unnecessary_cast)] // not in double precision
-        let mut sorted: Vec<f32> = data.iter().map(|x| *x as f32).collect();
+        let mut sorted: Vec<f32> = data.iter().copied().map(single).collect();
         if sorted.iter().any(|x| x.is_nan()) {
             return Err(Error::data("data", "NaN falls into no bin"));
         }

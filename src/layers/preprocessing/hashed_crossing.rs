@@ -10,7 +10,7 @@ use crate::layer::{Backward, Contract, Forward, Layer};
 use crate::shape::Shape;
 
 /// TensorFlow's default.
-const KEY: u64 = 0x00DE_CAFC_AFFE;
+const KEY: u64 = 0xDE_CAFC_AFFE;
 
 /// Turns each combination of two or more ids into one of `num_bins` bins.
 /// [Keras](https://keras.io/api/layers/preprocessing_layers/categorical/hashed_crossing/)

@@ -168,8 +168,8 @@ impl Normalization {
             keeps[at] = true;
         }
         let [mut small, mut kept] = [Dims::default(); 2];
-        for (at, keep) in keeps.into_iter().enumerate().take(rank) {
-            if !keep {
+        for (at, kept_here) in keeps.into_iter().enumerate().take(rank) {
+            if !kept_here {
                 small.push(1);
                 continue;
             }

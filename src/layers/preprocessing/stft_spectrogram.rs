@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::audio::Sizes;
 use crate::config::{Config, to_config};
 use crate::error::{Error, Result};
 use crate::float::Float;
@@ -337,43 +338,6 @@ impl STFTSpectrogram {
     /// How many values a bin gives.
     fn rows(&self) -> usize {
         1 + usize::from(self.mode == Mode::Stft)
-    }
-}
-
-/// The sizes of a call.
-struct Sizes {
-    time: usize,
-    channels: usize,
-    frames: usize,
-    bins: usize,
-    step: usize,
-    length: usize,
-    /// Samples from the first to the last that a frame covers.
-    reach: usize,
-    /// Zeros before the first sample.
-    before: usize,
-}
-
-impl Sizes {
-    /// Where sample `t` of a channel is in the input of a sample.
-    fn at(&self, first: bool, channel: usize, t: usize) -> usize {
-        match first {
-            true => channel * self.time + t,
-            false => t * self.channels + channel,
-        }
-    }
-
-    /// One channel with its zeros around it.
-    fn signal(&self, first: bool, channel: usize, x: &[Float], signal: &mut [Float]) {
-        for (i, s) in signal.iter_mut().enumerate() {
-            let t = i.checked_sub(self.before).filter(|t| *t < self.time);
-            *s = t.map_or(0.0, |t| x[self.at(first, channel, t)]);
-        }
-    }
-
-    /// Elements of one part of the spectrum of a channel.
-    fn part(&self) -> usize {
-        self.frames * self.bins
     }
 }
 

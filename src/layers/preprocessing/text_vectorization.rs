@@ -518,7 +518,8 @@ mod tests {
         ];
         assert_eq!(text.get_vocabulary(true), want);
         let y = text.call(&["a b q", "c d d"]).unwrap();
-        let (q, b, a) = (1.345_778_5, 0.510_825_63, (2.0 as Float).ln());
+        let (q, b): (Float, Float) = (1.345_778_5, 0.510_825_63);
+        let a = (2.0 as Float).ln();
         let want = array![
             [q, b, a, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, a, 0.0, 0.0],
             [q, 0.0, 0.0, 2.0 * a, 0.0, a, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
