@@ -34,7 +34,7 @@ pub use csv_stream::CsvDataset;
 pub use dataset::{Dataset, Minibatch, Part, Pass, Shapes};
 pub use folder::LabelMode;
 pub use generator::{FromFn, Generator, from_fn, from_generator};
-pub use images::{ColorMode, ImageFolder, Images, Interpolation, image_dataset_from_directory};
+pub use images::{ColorMode, ImageFolder, Images, image_dataset_from_directory};
 pub use npy_rows::{NpyRows, from_npy};
 pub use prefetch::Prefetch;
 pub use sequences::{Timeseries, Windows, timeseries_dataset_from_array};

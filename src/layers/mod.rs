@@ -17,7 +17,7 @@ pub mod pooling;
 pub mod preprocessing;
 pub mod regularization;
 pub mod reshaping;
-mod resize;
+pub(crate) mod resize;
 pub mod rnn;
 
 pub use activations::{ELU, LeakyReLU, PReLU, ReLU, Softmax};

@@ -29,13 +29,24 @@ pub enum Interpolation {
     Lanczos5,
     /// The mean over the area of the pixel.
     Area,
+    /// A bell of radius 1.5. Only for pictures that are read.
+    Gaussian,
+    /// The cubic of Mitchell and Netravali. Only for pictures that are read.
+    MitchellCubic,
     /// A name that is not known.
     #[doc(hidden)]
     Invalid(String),
 }
 
-const NAMES: [&str; 6] = [
-    "nearest", "bilinear", "bicubic", "lanczos3", "lanczos5", "area",
+const NAMES: [&str; 8] = [
+    "nearest",
+    "bilinear",
+    "bicubic",
+    "lanczos3",
+    "lanczos5",
+    "area",
+    "gaussian",
+    "mitchellcubic",
 ];
 
 impl From<&str> for Interpolation {
@@ -47,6 +58,8 @@ impl From<&str> for Interpolation {
             "lanczos3" => Interpolation::Lanczos3,
             "lanczos5" => Interpolation::Lanczos5,
             "area" => Interpolation::Area,
+            "gaussian" => Interpolation::Gaussian,
+            "mitchellcubic" => Interpolation::MitchellCubic,
             _ => Interpolation::Invalid(name.to_string()),
         }
     }
@@ -67,6 +80,8 @@ impl From<Interpolation> for String {
             Interpolation::Lanczos3 => NAMES[3],
             Interpolation::Lanczos5 => NAMES[4],
             Interpolation::Area => NAMES[5],
+            Interpolation::Gaussian => NAMES[6],
+            Interpolation::MitchellCubic => NAMES[7],
             Interpolation::Invalid(name) => return name,
         }
         .to_string()
@@ -74,7 +89,8 @@ impl From<Interpolation> for String {
 }
 
 impl Interpolation {
-    /// An error unless it is one of the first `known` names: nearest, bilinear, bicubic, lanczos3, lanczos5, area.
+    /// An error unless it is one of the first `known` names: nearest, bilinear, bicubic, lanczos3, lanczos5, area, gaussian,
+    /// mitchellcubic.
     pub(crate) fn check(&self, known: usize) -> Result<()> {
         let name = String::from(self.clone());
         match NAMES[..known].contains(&name.as_str()) {
@@ -110,6 +126,8 @@ impl Axis<'_> {
         let (radius, value): (f32, fn(f32) -> Float) = match self.interpolation {
             Interpolation::Lanczos3 => (3.0, |x| lanczos(x, 3.0)),
             Interpolation::Lanczos5 => (5.0, |x| lanczos(x, 5.0)),
+            Interpolation::Gaussian => (1.5, |x| gaussian(x as Float)),
+            Interpolation::MitchellCubic => (2.0, |x| mitchell(x as Float)),
             Interpolation::Bilinear if self.antialias => (1.0, |x| (1.0 - x).max(0.0) as Float),
             Interpolation::Bicubic if self.antialias => (2.0, |x| cubic(x as Float)),
             _ => return None,
@@ -211,6 +229,19 @@ fn cubic(x: Float) -> Float {
     match x {
         x if x <= 1.0 => (1.5 * x - 2.5) * x * x + 1.0,
         x if x <= 2.0 => ((-0.5 * x + 2.5) * x - 4.0) * x + 2.0,
+        _ => 0.0,
+    }
+}
+
+fn gaussian(x: Float) -> Float {
+    // (TensorFlow's standard deviation is a third of the radius.)
+    if x < 1.5 { (-2.0 * x * x).exp() } else { 0.0 }
+}
+
+fn mitchell(x: Float) -> Float {
+    match x {
+        x if x < 1.0 => ((7.0 / 6.0) * x - 2.0) * x * x + 8.0 / 9.0,
+        x if x < 2.0 => (((-7.0 / 18.0) * x + 2.0) * x - 10.0 / 3.0) * x + 16.0 / 9.0,
         _ => 0.0,
     }
 }
@@ -326,4 +357,119 @@ impl Resize<'_> {
             }
         }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resized(
+        interpolation: &Interpolation,
+        x: &[Float],
+        from: [usize; 2],
+        to: [usize; 2],
+    ) -> Vec<Float> {
+        let resize = Resize {
+            interpolation,
+            antialias: false,
+            from,
+            to,
+            channels: 1,
+        };
+        let mut weights = vec![0.0; resize.weights_len()];
+        resize.weights(&mut weights);
+        let (mut row, mut y) = (vec![0.0; resize.row_len()], vec![0.0; resize.lens().1]);
+        resize.forward(&weights, x, &mut row, &mut y);
+        y
+    }
+
+    /// The picture `(7 i + 3 i^2) % 50` of 4 x 3 in 3 x 5, as TensorFlow resizes it.
+    #[test]
+    fn numbers_are_tensorflow_s() {
+        let x: Vec<Float> = (0..12)
+            .map(|i| ((7 * i + 3 * i * i) % 50) as Float)
+            .collect();
+        for (kind, want) in EXPECTED {
+            let got = resized(&kind, &x, [4, 3], [3, 5]);
+            for (g, w) in got.iter().zip(want) {
+                assert!(
+                    (g - w).abs() < 2e-4 * w.abs().max(1.0),
+                    "{kind:?}: {got:?} {want:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn any_sizes() {
+        for (kind, _) in EXPECTED {
+            for (n, m) in [(1, 1), (1, 9), (9, 1), (2, 100), (100, 3), (7, 7), (5, 6)] {
+                // Weights add up to 1.
+                let y = resized(&kind, &vec![1.0; n * 2], [n, 2], [m, 3]);
+                assert!(
+                    y.iter().all(|y| (y - 1.0).abs() < 1e-4),
+                    "{kind:?} {n} {m}: {y:?}"
+                );
+            }
+        }
+    }
+
+    const EXPECTED: [(Interpolation, [Float; 15]); 8] = [
+        (
+            Interpolation::Bilinear,
+            [
+                8.0000, 9.8667, 12.6667, 19.0667, 23.3333, 24.0000, 28.8000, 36.0000, 31.8000,
+                29.0000, 5.0000, 12.7333, 24.3333, 34.5333, 41.3333,
+            ],
+        ),
+        (
+            Interpolation::Nearest,
+            [
+                0.0000, 0.0000, 10.0000, 26.0000, 26.0000, 0.0000, 0.0000, 46.0000, 48.0000,
+                48.0000, 6.0000, 6.0000, 20.0000, 40.0000, 40.0000,
+            ],
+        ),
+        (
+            Interpolation::Bicubic,
+            [
+                5.5787, 7.4250, 11.6054, 19.7412, 24.6757, 25.7187, 31.2933, 38.6250, 32.5939,
+                27.7353, 3.3993, 10.4360, 23.1851, 35.7822, 42.7000,
+            ],
+        ),
+        (
+            Interpolation::Area,
+            [
+                12.0000, 12.6667, 14.0000, 19.3333, 22.0000, 24.0000, 28.0000, 36.0000, 31.3333,
+                29.0000, 4.5000, 11.8333, 26.5000, 36.8333, 42.0000,
+            ],
+        ),
+        (
+            Interpolation::Lanczos3,
+            [
+                7.4678, 7.4800, 11.0993, 19.2517, 23.8228, 28.2403, 35.3945, 42.0000, 33.7359,
+                25.9360, 1.8011, 8.1824, 23.7747, 38.3589, 43.7265,
+            ],
+        ),
+        (
+            Interpolation::Lanczos5,
+            [
+                8.7311, 7.2134, 10.6817, 19.1286, 23.2867, 30.2479, 38.8469, 44.6147, 34.4402,
+                24.8647, 1.5148, 6.0052, 23.6627, 40.0624, 43.1189,
+            ],
+        ),
+        (
+            Interpolation::Gaussian,
+            [
+                10.2038, 11.3474, 13.9768, 18.9202, 22.1277, 24.6879, 28.8157, 33.9764, 31.8092,
+                29.4013, 5.9336, 13.0457, 24.9519, 35.1495, 40.7376,
+            ],
+        ),
+        (
+            Interpolation::MitchellCubic,
+            [
+                8.2800, 9.6418, 12.8717, 19.1761, 23.2387, 25.2461, 30.2439, 36.3063, 32.3610,
+                28.5677, 4.2936, 11.6881, 24.3303, 35.6687, 41.9177,
+            ],
+        ),
+    ];
 }

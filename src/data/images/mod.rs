@@ -3,11 +3,8 @@
 //! PGM and PPM can always be read; PNG and JPEG with the feature `images`.
 
 mod pnm;
-mod resize;
 
 use std::path::Path;
-
-pub use resize::Interpolation;
 
 use super::batched::{Batched, Indexed};
 use super::dataset::{Minibatch, Shapes, sample_dims};
@@ -15,8 +12,9 @@ use super::folder::{Files, Form, LabelMode, split};
 use super::text::read_file;
 use crate::error::{Error, Result};
 use crate::float::Float;
+use crate::layers::Interpolation;
+use crate::layers::resize::Resize;
 use crate::random::Seed;
-use resize::{Taps, resize};
 
 /// Values of pixels from 0 to 255, channels last. Its memory is kept.
 #[derive(Clone, Debug, Default)]
@@ -24,7 +22,7 @@ struct Picture {
     height: usize,
     width: usize,
     channels: usize,
-    values: Vec<f32>,
+    values: Vec<Float>,
 }
 
 /// What the channels of pictures are; those of files are converted.
@@ -57,7 +55,7 @@ impl ColorMode {
 /// | `class_names` | the folders, sorted | folders of the classes, in this order |
 /// | `color_mode` | `Rgb` | the channels |
 /// | `image_size` | 256, 256 | height and width |
-/// | `interpolation` | `Bilinear` | how pictures are resized |
+/// | `interpolation` | `Bilinear` | how pictures are resized: an [`Interpolation`] or its name |
 /// | `crop_to_aspect_ratio` | false | keep proportions: cut the middle out |
 /// | `pad_to_aspect_ratio` | false | keep proportions: put zeros around |
 /// | `validation_split` | none | part of the files that is put aside, with the seed of the order before that |
@@ -111,8 +109,8 @@ impl Images {
     }
 
     /// How pictures are resized.
-    pub fn interpolation(mut self, interpolation: Interpolation) -> Self {
-        self.interpolation = interpolation;
+    pub fn interpolation(mut self, interpolation: impl Into<Interpolation>) -> Self {
+        self.interpolation = interpolation.into();
         self
     }
 
@@ -151,9 +149,10 @@ pub struct ImageFolder {
     bytes: Vec<u8>,
     picture: Picture,
     converted: Picture,
-    rows: Taps,
-    columns: Taps,
-    half: Vec<f32>,
+    /// What [`weights`](Self::weights) are for: the sizes before.
+    weighted: Option<[usize; 2]>,
+    weights: Vec<Float>,
+    row: Vec<Float>,
 }
 
 impl ImageFolder {
@@ -211,6 +210,7 @@ pub fn image_dataset_from_directory(
         let got = format!("{height} x {width}");
         return Err(owned(Error::arg("image_size", "at least one pixel", got)));
     }
+    images.interpolation.check(8).map_err(owned)?;
     if images.crop_to_aspect_ratio && images.pad_to_aspect_ratio {
         let want = "one of `crop_to_aspect_ratio` and `pad_to_aspect_ratio`";
         return Err(owned(Error::arg("pad_to_aspect_ratio", want, "both")));
@@ -228,9 +228,9 @@ pub fn image_dataset_from_directory(
         bytes: vec![],
         picture: Picture::default(),
         converted: Picture::default(),
-        rows: Taps::default(),
-        columns: Taps::default(),
-        half: vec![],
+        weighted: None,
+        weights: vec![],
+        row: vec![],
     };
     split(Batched::new(data)?, &images.form)
 }
@@ -258,25 +258,25 @@ impl Indexed for ImageFolder {
             std::mem::swap(&mut self.picture, &mut self.converted);
             pad(&self.picture, self.images.image_size, &mut self.converted);
         }
+        if self.images.crop_to_aspect_ratio {
+            std::mem::swap(&mut self.picture, &mut self.converted);
+            crop(&self.picture, self.images.image_size, &mut self.converted);
+        }
         let picture = &self.converted;
-        let [top, left, height, width] = match self.images.crop_to_aspect_ratio {
-            true => middle(picture, self.images.image_size),
-            false => [0, 0, picture.height, picture.width],
+        let resize = Resize {
+            interpolation: &self.images.interpolation,
+            antialias: false,
+            from: [picture.height, picture.width],
+            to: self.images.image_size,
+            channels: picture.channels,
         };
-        let [rows, columns] = self.images.image_size;
-        self.rows.prepare(self.images.interpolation, height, rows);
-        self.columns
-            .prepare(self.images.interpolation, width, columns);
-        let out = batch.x[0].add();
-        let put = |i: usize, v: f32| out[i] = Float::from(v);
-        resize(
-            picture,
-            [top, left],
-            &self.rows,
-            &self.columns,
-            &mut self.half,
-            put,
-        );
+        if self.weighted.replace(resize.from) != Some(resize.from) {
+            self.weights.resize(resize.weights_len(), 0.0);
+            resize.weights(&mut self.weights);
+        }
+        self.row.resize(resize.row_len(), 0.0);
+        let y = batch.x[0].add();
+        resize.forward(&self.weights, &picture.values, &mut self.row, y);
         if let Some(part) = batch.y.first_mut() {
             self.files.put_target(index, part);
         }
@@ -284,12 +284,17 @@ impl Indexed for ImageFolder {
     }
 }
 
-/// The largest part in the middle that has the proportions of the target: `[top, left, height, width]`, rounded as Keras does.
-fn middle(picture: &Picture, [rows, columns]: [usize; 2]) -> [usize; 4] {
-    let (h, w) = (picture.height, picture.width);
+/// The largest part in the middle that has the proportions of the target, rounded as Keras does.
+fn crop(picture: &Picture, [rows, columns]: [usize; 2], out: &mut Picture) {
+    let (h, w, c) = (picture.height, picture.width, picture.channels);
     let height = ((w as f64 * rows as f64 / columns as f64) as usize).clamp(1, h);
     let width = ((h as f64 * columns as f64 / rows as f64) as usize).clamp(1, w);
-    [(h - height) / 2, (w - width) / 2, height, width]
+    (out.height, out.width, out.channels) = (height, width, c);
+    let (top, left) = ((h - height) / 2, (w - width) / 2);
+    out.values.clear();
+    for line in picture.values.chunks_exact(w * c).skip(top).take(height) {
+        out.values.extend_from_slice(&line[left * c..][..width * c]);
+    }
 }
 
 /// The picture in the middle of the smallest one that has the proportions of the target, with zeros around.
@@ -358,7 +363,7 @@ fn decode_compressed(bytes: &[u8], out: &mut Picture) -> std::result::Result<(),
         3 => picture.into_rgb8().into_raw(),
         _ => picture.into_rgba8().into_raw(),
     };
-    out.values.extend(bytes.into_iter().map(f32::from));
+    out.values.extend(bytes.into_iter().map(Float::from));
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! PGM and PPM, plain and binary: the picture formats that need no decompression.
 
 use super::Picture;
+use crate::float::Float;
 
 /// Reads a picture of values from 0 to 255 into memory that is kept.
 pub(super) fn decode(bytes: &[u8], out: &mut Picture) -> Result<(), String> {
@@ -19,7 +20,7 @@ pub(super) fn decode(bytes: &[u8], out: &mut Picture) -> Result<(), String> {
             "a picture of {width} x {height} with values up to {most} cannot be"
         ));
     }
-    let scale = 255.0 / most as f32;
+    let scale = 255.0 / most as Float;
     let count = width
         .checked_mul(height)
         .and_then(|n| n.checked_mul(channels));
@@ -48,18 +49,18 @@ pub(super) fn decode(bytes: &[u8], out: &mut Picture) -> Result<(), String> {
     match (binary, size) {
         (true, 1) => out
             .values
-            .extend(rest[..needed].iter().map(|&b| f32::from(b) * scale)),
+            .extend(rest[..needed].iter().map(|&b| Float::from(b) * scale)),
         (true, _) => {
             let (pairs, _) = rest[..needed].as_chunks::<2>();
             out.values.extend(
                 pairs
                     .iter()
-                    .map(|&b| f32::from(u16::from_be_bytes(b)) * scale),
+                    .map(|&b| Float::from(u16::from_be_bytes(b)) * scale),
             );
         }
         (false, _) => {
             for _ in 0..count {
-                out.values.push(words.number()? as f32 * scale);
+                out.values.push(words.number()? as Float * scale);
             }
         }
     }
@@ -101,7 +102,7 @@ impl Words<'_> {
 mod tests {
     use super::*;
 
-    fn read(bytes: &[u8]) -> Result<(usize, usize, usize, Vec<f32>), String> {
+    fn read(bytes: &[u8]) -> Result<(usize, usize, usize, Vec<Float>), String> {
         let mut p = Picture::default();
         decode(bytes, &mut p)?;
         Ok((p.height, p.width, p.channels, p.values))

@@ -10,7 +10,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::renorm::{RenormClipping, roots_of};
-use super::{check_epsilon, ones};
+use super::{check_epsilon, follow, ones};
 use crate::config::{Config, to_config};
 use crate::constraint::Constraint;
 use crate::error::{Error, Result};
@@ -539,14 +539,6 @@ impl Layer for BatchNormalization {
 fn counted(keep: Option<&[bool]>, rows: usize) -> Float {
     let count = keep.map_or(rows, |keep| keep.iter().filter(|k| **k).count());
     count.max(1) as Float
-}
-
-/// `moving = moving momentum + batch (1 - momentum)`
-fn follow(moving: &mut [Float], batch: impl Iterator<Item = Float>, momentum: f64) {
-    let (stays, comes) = (momentum as Float, (1.0 - momentum) as Float);
-    for (moving, batch) in moving.iter_mut().zip(batch) {
-        *moving = *moving * stays + batch * comes;
-    }
 }
 
 #[cfg(test)]

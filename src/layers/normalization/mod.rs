@@ -18,6 +18,7 @@ pub use unit_normalization::UnitNormalization;
 
 use super::axes::Axes;
 use crate::error::{Error, Result};
+use crate::float::Float;
 use crate::initializer::Initializer;
 use crate::shape::{Dims, Shape};
 
@@ -36,6 +37,14 @@ fn check_epsilon(epsilon: f64) -> Result<()> {
         "a number that is not negative",
         epsilon,
     ))
+}
+
+/// `moving = moving momentum + batch (1 - momentum)`
+fn follow(moving: &mut [Float], batch: impl Iterator<Item = Float>, momentum: f64) {
+    let (stays, comes) = (momentum as Float, (1.0 - momentum) as Float);
+    for (moving, batch) in moving.iter_mut().zip(batch) {
+        *moving = *moving * stays + batch * comes;
+    }
 }
 
 /// Sizes of the normalised axes, listed as Keras does: in the order of the axes as numbers, -1 before 1.
