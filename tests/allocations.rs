@@ -6,6 +6,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ndarray::Array2;
+use oxhorn::Float;
 use oxhorn::prelude::*;
 use oxhorn::random::Rng;
 
@@ -126,7 +127,7 @@ fn nothing_is_allocated_after_the_first_step() {
     }
 
     // From a dataset: shuffled in a buffer, with weights of classes, read ahead on a thread.
-    let own: &'static (Array2<f32>, Array2<f32>) = Box::leak(Box::new((x.clone(), y.clone())));
+    let own: &'static (Array2<Float>, Array2<Float>) = Box::leak(Box::new((x.clone(), y.clone())));
     let data = oxhorn::data::from_arrays(&own.0, &own.1).unwrap();
     let mut data = data.shuffle_buffer(100).prefetch(2);
     let mut watch = Watch {

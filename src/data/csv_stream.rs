@@ -301,7 +301,11 @@ mod tests {
                 x.extend_from_slice(batch.x[0].data());
                 y.extend_from_slice(batch.y[0].data());
             }
-            assert!(x.iter().eq(table.x.iter()) && y.iter().eq(table.y.iter()));
+            let same = |read: &[Float], table: &ndarray::Array2<f32>| {
+                read.len() == table.len()
+                    && read.iter().zip(table).all(|(a, b)| *a == Float::from(*b))
+            };
+            assert!(same(&x, &table.x) && same(&y, &table.y));
         }
     }
 
