@@ -8,7 +8,7 @@ use crate::shape::{Dims, MAX_RANK};
 /// Batches of inputs, targets and weights, in passes over the data.
 ///
 /// What `fit_dataset`, `evaluate_dataset` and `predict_dataset` of a model read. The functions of [`data`](crate::data) make
-/// datasets of arrays, files and folders; [`DatasetExt`] changes them. This is one of your own:
+/// datasets of arrays, files and folders; [`DatasetExt`](super::DatasetExt) changes them. This is one of your own:
 ///
 /// ```
 /// use oxhorn::data::{Dataset, Minibatch, Pass, Shapes};

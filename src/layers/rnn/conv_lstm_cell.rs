@@ -25,7 +25,8 @@ use crate::layers::args::{DataFormat, Sizes};
 use crate::layers::geometry::{self, Padding, ones};
 use crate::shape::{Dims, Shape};
 
-/// The cell of [`ConvLSTM1D`], [`ConvLSTM2D`], [`ConvLSTM3D`], with `R` spatial axes.
+/// The cell of [`ConvLSTM1D`](super::ConvLSTM1D), [`ConvLSTM2D`](super::ConvLSTM2D) and [`ConvLSTM3D`](super::ConvLSTM3D), with `R`
+/// spatial axes.
 ///
 /// | name | default | meaning |
 /// |---|---|---|
