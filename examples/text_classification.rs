@@ -34,7 +34,10 @@ fn lines(dir: &Path, found: &mut Vec<(String, bool)>) -> std::io::Result<()> {
                 .map(|l| l.trim_start_matches(['/', '!']));
             example ^= comment.is_some_and(|l| l.trim_start().starts_with("```"));
             let text = comment.unwrap_or(line);
-            if !example && text.split_whitespace().count() > 2 {
+            let words = text
+                .split_whitespace()
+                .filter(|w| w.contains(char::is_alphanumeric));
+            if !example && words.count() > 2 {
                 found.push((text.to_string(), comment.is_some()));
             }
         }
