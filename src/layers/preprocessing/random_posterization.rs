@@ -1,6 +1,6 @@
 //! RandomPosterization: of the 8 bits of each value only the first few are kept, as many for all of an image.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::image::arguments::{Factor, ValueRange};
 use super::image::augmentation::{Augmentation, Image, pointwise};
@@ -33,6 +33,7 @@ use crate::layers::args::DataFormat;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RandomPosterization {
+    #[serde(serialize_with = "whole")]
     factor: Factor,
     #[serde(default)]
     value_range: ValueRange,
@@ -40,6 +41,14 @@ pub struct RandomPosterization {
     seed: Option<u64>,
     #[serde(default, deserialize_with = "DataFormat::or_default")]
     data_format: DataFormat,
+}
+
+/// As integers: Keras cannot run the layer with others.
+fn whole<S: Serializer>(factor: &Factor, to: S) -> std::result::Result<S::Ok, S::Error> {
+    match *factor {
+        Factor::One(f) => (f as i64).serialize(to),
+        Factor::Between(a, b) => [a as i64, b as i64].serialize(to),
+    }
 }
 
 impl RandomPosterization {
@@ -144,6 +153,17 @@ mod tests {
             129.0, 129.0, 129.0,
         ];
         near(&posterized(layer, 2), &want, 1e-5);
+    }
+
+    #[test]
+    fn keras_can_read_the_factor() {
+        let written = |layer| serde_json::to_value::<RandomPosterization>(layer).unwrap();
+        assert_eq!(
+            written(RandomPosterization::new(4.0))["factor"],
+            serde_json::json!(4)
+        );
+        let layer = RandomPosterization::new([1.0, 4.0]);
+        assert_eq!(written(layer)["factor"], serde_json::json!([1, 4]));
     }
 
     #[test]
