@@ -1,9 +1,9 @@
-//! After the first step, training and `predict_into` allocate nothing. A binary of its own, because it counts every allocation.
+//! After the first step, training and `predict_into` allocate nothing, and thousands of calls leave nothing behind. A binary of its own, because it counts every allocation.
 
 #![allow(unsafe_code)] // a global allocator is one
 
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering};
 
 use ndarray::Array2;
 use oxhorn::Float;
@@ -13,22 +13,27 @@ use oxhorn::random::Rng;
 struct Counting;
 
 static COUNT: AtomicUsize = AtomicUsize::new(0);
+/// Bytes that are in use.
+static LIVE: AtomicIsize = AtomicIsize::new(0);
 
 // SAFETY: hands everything on to the system's allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         COUNT.fetch_add(1, Ordering::Relaxed);
+        LIVE.fetch_add(layout.size() as isize, Ordering::Relaxed);
         // SAFETY: as the caller promised.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        LIVE.fetch_sub(layout.size() as isize, Ordering::Relaxed);
         // SAFETY: as the caller promised.
         unsafe { System.dealloc(ptr, layout) }
     }
 
     unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         COUNT.fetch_add(1, Ordering::Relaxed);
+        LIVE.fetch_add(size as isize - layout.size() as isize, Ordering::Relaxed);
         // SAFETY: as the caller promised.
         unsafe { System.realloc(ptr, layout, size) }
     }
@@ -153,4 +158,19 @@ fn nothing_is_allocated_after_the_first_step() {
         0,
         "100 calls of predict_into"
     );
+
+    // Ten thousand calls.
+    let (few, targets) = (one.broadcast((4, 20)).unwrap(), Array2::<f32>::ones((4, 1)));
+    let mut calls = |n: usize| {
+        for _ in 0..n {
+            model
+                .fit(&few, &targets, Fit::epochs(1).verbose(0))
+                .unwrap();
+            model.predict(&few).unwrap();
+            model.evaluate(&few, &targets).unwrap();
+        }
+        LIVE.load(Ordering::Relaxed)
+    };
+    let before = calls(100);
+    assert_eq!(calls(5000) - before, 0, "bytes left by 15000 calls");
 }
