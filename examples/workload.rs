@@ -91,7 +91,7 @@ impl Bench {
                 })
                 .add(dense(10, "softmax")),
             other => {
-                let known = ["W1", "W2", "W3", "W4", "W7", "W8", "W9"];
+                let known = ["W1", "W2", "W3", "W4", "W5", "W6", "W7", "W8", "W9"];
                 return Err(Error::unknown("workload", other, known));
             }
         })

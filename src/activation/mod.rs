@@ -153,9 +153,6 @@ impl PartialEq for dyn CustomActivation {
 /// Numbers that are worth a fork.
 const PIECE: usize = 1 << 15;
 
-/// Columns that a thread sums at a time.
-const COLUMNS: usize = 64;
-
 /// What the derivative of an activation needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reads {
@@ -373,11 +370,8 @@ impl Activation {
             };
             self.grad(&y[part(y)], &z[part(z)], dy, cols);
         });
-        // Threads share out columns: every sum goes down its rows in order, as on one thread.
         if let Some(dbias) = dbias {
-            par.for_each_piece(dbias, COLUMNS, |start, sums| {
-                elementwise::column_sums_from(dy, cols, start, sums);
-            });
+            elementwise::column_sums_on(par, dy, dbias);
         }
     }
 

@@ -2,6 +2,7 @@
 //!
 //! Sums keep `LANES` running sums and add those pairwise: the order is fixed, and long sums lose little.
 use super::math;
+use super::parallel::Par;
 use super::pointwise::{LANES, Pointwise, map};
 use super::simd::simd_fn;
 use crate::float::Float;
@@ -218,13 +219,22 @@ simd_fn! {
 
 simd_fn! {
     /// [`column_sums`] of the columns from `start` on, in rows of `cols`.
-    pub fn column_sums_from<FMA>(x: &[Float], cols: usize, start: usize, sums: &mut [Float]) {
+    fn column_sums_from<FMA>(x: &[Float], cols: usize, start: usize, sums: &mut [Float]) {
         for row in x.chunks_exact(cols.max(1)) {
             for (s, x) in sums.iter_mut().zip(&row[start..]) {
                 *s += x;
             }
         }
     }
+}
+
+/// [`column_sums`] on several threads, which share out the columns: every sum goes down its rows in order, as on one thread.
+pub fn column_sums_on(par: Par, x: &[Float], sums: &mut [Float]) {
+    const COLUMNS: usize = 64;
+    let cols = sums.len();
+    par.for_each_piece(sums, COLUMNS, |start, sums| {
+        column_sums_from(x, cols, start, sums);
+    });
 }
 
 /// Adds running sums pairwise.

@@ -17,7 +17,7 @@ use crate::optimizers::Powers;
 #[derive(Clone, Debug, Default)]
 pub struct Repeats {
     /// What was looked up several times.
-    pub rows: Vec<Row>,
+    rows: Vec<Row>,
     /// `(row of its table, where its gradient begins)` of every lookup, those of a row beside each other.
     parts: Vec<(u32, usize)>,
     sums: Vec<Float>,
@@ -106,27 +106,30 @@ impl Repeats {
         self.rows.iter().filter(here).map(of_row).sum()
     }
 
-    /// Sums of the powers of what was added to a row, each times `scale` before.
-    pub fn powers(
+    /// Calls `f` with each of the rows that lie within a range of the gradients, and the sums of the powers of what was added to it,
+    /// each times `scale` before.
+    pub fn each(
         &mut self,
-        row: &Row,
+        within: &Range<usize>,
         lookups: &Lookups,
         powers: Powers,
         scale: Float,
-    ) -> &[Float] {
-        let mut sums = std::mem::take(&mut self.sums);
-        sums.clear();
-        sums.resize(row.at.len(), 0.0);
-        for part in self.parts(row, lookups) {
-            for (sum, g) in sums.iter_mut().zip(part) {
-                let g = g * scale;
-                *sum += match powers {
-                    Powers::Squares => g * g,
-                    Powers::Magnitudes => g.abs(),
-                };
+        mut f: impl FnMut(&Row, &[Float]),
+    ) {
+        let Repeats { rows, parts, sums } = self;
+        for row in rows.iter().filter(|row| within.contains(&row.at.start)) {
+            sums.clear();
+            sums.resize(row.at.len(), 0.0);
+            for &(_, at) in &parts[row.parts.clone()] {
+                for (sum, g) in sums.iter_mut().zip(&lookups.grads[at..]) {
+                    let g = g * scale;
+                    *sum += match powers {
+                        Powers::Squares => g * g,
+                        Powers::Magnitudes => g.abs(),
+                    };
+                }
             }
+            f(row, sums);
         }
-        self.sums = sums;
-        &self.sums
     }
 }

@@ -304,13 +304,8 @@ impl MemberPlan {
             return;
         };
         let n = self.optimizer.slots().len();
-        for i in 0..repeats.rows.len() {
-            let row = repeats.rows[i].clone();
-            if !run.range.contains(&row.at.start) {
-                continue;
-            }
+        repeats.each(&run.range, lookups, powers, tick.grad_scale, |row, sums| {
             let from = row.at.start - graph.vars[row.var].range.start;
-            let sums = repeats.powers(&row, lookups, powers, tick.grad_scale);
             let mut slots: [&mut [Float]; MAX_SLOTS] = Default::default();
             for (slot, buffer) in slots.iter_mut().zip(&mut memory.buffers).take(n) {
                 let range = buffer.ranges[row.var].clone();
@@ -318,16 +313,14 @@ impl MemberPlan {
                     *slot = &mut buffer.values[range][from..from + row.at.len()];
                 }
             }
-            self.optimizer.separate(
-                tick,
-                optimizers::Row {
-                    w: &mut weights.params[row.at.clone()],
-                    g: &mut dw[row.at.clone()],
-                    sums,
-                    slots: &mut slots[..n],
-                },
-            );
-        }
+            let row = optimizers::Row {
+                w: &mut weights.params[row.at.clone()],
+                g: &mut dw[row.at.clone()],
+                sums,
+                slots: &mut slots[..n],
+            };
+            self.optimizer.separate(tick, row);
+        });
     }
 
     /// Clips; the factor that is still to be put on every gradient. `scale` is on them already (not yet multiplied in).

@@ -5,14 +5,11 @@ use crate::constraint::Constraint;
 use crate::error::Result;
 use crate::float::Float;
 use crate::initializer::Initializer;
-use crate::kernels::elementwise::column_sums_from;
+use crate::kernels::elementwise::column_sums_on;
 use crate::kernels::gemm::{Accum, Mat, gemm};
 use crate::layer::{Par, Slices, Weight, Weights};
 use crate::regularizer::Regularizer;
 use crate::shape::Dims;
-
-/// Columns of a bias's gradient that a thread sums at a time.
-const COLUMNS: usize = 64;
 
 /// How the weights of all projections of a layer start and are kept.
 #[derive(Clone, Copy, Debug)]
@@ -94,9 +91,7 @@ impl<'a> Projection<'a> {
         par: Par,
     ) {
         if let Some(dbias) = self.backward_kernel(x, dy, dw, accum, par) {
-            par.for_each_piece(dbias, COLUMNS, |start, sums| {
-                column_sums_from(dy, self.cols, start, sums);
-            });
+            column_sums_on(par, dy, dbias);
         }
     }
 
