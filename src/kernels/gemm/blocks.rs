@@ -1,9 +1,9 @@
 //! A whole product: cut into pieces for threads, each piece into blocks for the caches, each block into tiles for the registers.
 
 use super::gemv::{Combine, Dots};
-use super::pack::{Space, Strip};
+use super::pack::{Space, Strip, Strips};
 use super::simd::Simd;
-use super::tile::{MAX_ROWS, Tile, tile};
+use super::tile::{Places, Tiles, has_rows, most_rows};
 use crate::float::Float;
 use crate::kernels::parallel::Par;
 
@@ -241,42 +241,51 @@ impl Product {
         let room_b = if pack_b {
             self.n.min(BLOCK_N).next_multiple_of(shape.cols) * k
         } else {
-            0
+            shape.cols * k
         };
-        let all = |a: *mut Float, b: *mut Float| {
+        Space::with(room_a, room_b, |a, b| {
             for j in (0..self.n).step_by(BLOCK_N) {
                 let columns = self.columns(j, BLOCK_N.min(self.n - j));
                 for p in (0..self.k).step_by(k) {
-                    let mut block = columns.depth(p, k.min(self.k - p));
+                    let block = columns.depth(p, k.min(self.k - p));
                     // SAFETY: the blocks are parts of the product and fit the room.
                     unsafe {
-                        if pack_b {
-                            block.pack_b::<S>(shape, b);
-                        }
+                        block.pack_b::<S>(shape, pack_b, b);
                         let step = if pack_a { BLOCK_M } else { self.m };
                         for i in (0..self.m).step_by(step) {
                             let mut block = block.rows(i, step.min(self.m - i));
                             if pack_a {
                                 block.pack_a::<S>(shape, a);
                             }
-                            block.tiles::<S>(shape, pack_a, pack_b);
+                            block.tiles::<S>(shape, pack_a, pack_b, b);
                         }
                     }
                 }
             }
-        };
-        if pack_a || pack_b {
-            Space::with(room_a, room_b, all);
-        } else {
-            all(std::ptr::null_mut(), std::ptr::null_mut());
-        }
+        });
     }
 
-    /// Copies B in strips of `shape.cols` columns: strip `j` has its rows at `j * k + p * width`.
-    unsafe fn pack_b<S: Simd>(&mut self, shape: Shape, dst: *mut Float) {
+    /// Copies B in strips of `shape.cols` columns: strip `j` has its rows at `j * k + p * width`. If not `all`, only a strip
+    /// whose last vector is partial, because tiles read whole vectors.
+    unsafe fn pack_b<S: Simd>(&self, shape: Shape, all: bool, dst: *mut Float) {
+        if all && self.b.col == 1 {
+            return unsafe {
+                S::run(Strips {
+                    src: self.b.data,
+                    depth: self.b.row,
+                    lanes: self.n,
+                    width: shape.cols,
+                    k: self.k,
+                    dst,
+                })
+            };
+        }
         for (j, cols) in shape.strips(self.n) {
             let (src, lane, depth) = (self.b.at(0, j), self.b.col, self.b.row);
             let step = cols.next_multiple_of(S::LANES);
+            if !all && step == cols {
+                continue;
+            }
             // SAFETY: strip j is inside B, and its place inside the room for B.
             unsafe {
                 S::run(Strip {
@@ -285,65 +294,64 @@ impl Product {
                     depth,
                     lanes: cols,
                     k: self.k,
-                    dst: dst.add(j * self.k),
+                    dst: if all { dst.add(j * self.k) } else { dst },
                     step,
                 })
             };
         }
-        self.b.data = dst;
     }
 
     /// Copies A in strips of a tile's rows: strip `i` has its columns at `i * k + p * rows`.
     unsafe fn pack_a<S: Simd>(&mut self, shape: Shape, dst: *mut Float) {
-        for (i, rows) in shape.tiles(self.m) {
-            let (src, lane, depth) = (self.a.at(i, 0), self.a.row, self.a.col);
-            // SAFETY: strip i is inside A, and its place inside the room for A.
-            unsafe {
-                S::run(Strip {
-                    src,
-                    lane,
-                    depth,
-                    lanes: rows,
-                    k: self.k,
-                    dst: dst.add(i * self.k),
-                    step: rows,
-                })
-            };
+        for (first, rows, count) in shape.tiles(self.m) {
+            for i in (first..first + rows * count).step_by(rows) {
+                let (src, lane, depth) = (self.a.at(i, 0), self.a.row, self.a.col);
+                // SAFETY: strip i is inside A, and its place inside the room for A.
+                unsafe {
+                    S::run(Strip {
+                        src,
+                        lane,
+                        depth,
+                        lanes: rows,
+                        k: self.k,
+                        dst: dst.add(i * self.k),
+                        step: rows,
+                    })
+                };
+            }
         }
         self.a.data = dst;
     }
 
-    /// All tiles of a block whose operands may be packed.
-    unsafe fn tiles<S: Simd>(self, shape: Shape, packed_a: bool, packed_b: bool) {
-        let Product { k, ldc, add, .. } = self;
+    /// All tiles of a block; B is packed whole, or a partial strip of it.
+    unsafe fn tiles<S: Simd>(self, shape: Shape, packed_a: bool, packed_b: bool, b: *const Float) {
+        let Product { k, a, ldc, add, .. } = self;
         for (j, cols) in shape.strips(self.n) {
+            let width = cols.next_multiple_of(S::LANES);
             let (b, b_row) = match packed_b {
-                true => (
-                    self.b.data.wrapping_add(j * k),
-                    cols.next_multiple_of(S::LANES),
-                ),
+                true => (b.wrapping_add(j * k), width),
+                false if width > cols => (b, width),
                 false => (self.b.at(0, j), self.b.row),
             };
-            for (i, rows) in shape.tiles(self.m) {
-                let (a, a_row, a_col) = match packed_a {
-                    true => (self.a.data.wrapping_add(i * k), 1, rows),
-                    false => (self.a.at(i, 0), self.a.row, self.a.col),
-                };
-                let c = self.c.wrapping_add(i * ldc + j);
-                let t = Tile {
-                    k,
-                    a,
-                    a_row,
-                    a_col,
-                    b,
-                    b_row,
-                    c,
-                    ldc,
-                    cols,
-                    add,
-                };
-                // SAFETY: the tile is inside the block.
-                unsafe { tile::<S>(rows, &t) };
+            let mut tiles = Tiles {
+                k,
+                a: a.data,
+                a_rows: Places::every(if packed_a { 1 } else { a.row }),
+                a_cols: Places::every(a.col),
+                a_tile: if packed_a { k } else { a.row },
+                b,
+                b_row,
+                c: self.c.wrapping_add(j),
+                c_rows: Places::every(ldc),
+                cols,
+                add,
+            };
+            for (i, rows, count) in shape.tiles(self.m) {
+                if packed_a {
+                    tiles.a_cols = Places::every(rows);
+                }
+                // SAFETY: the tiles are inside the block.
+                unsafe { tiles.run::<S>(i, rows, count) };
             }
         }
     }
@@ -352,6 +360,7 @@ impl Product {
 /// The largest tile of a product.
 #[derive(Clone, Copy)]
 pub(super) struct Shape {
+    sums: usize,
     pub rows: usize,
     pub cols: usize,
 }
@@ -365,16 +374,37 @@ impl Shape {
             v => v.min(2),
         };
         Shape {
-            rows: (S::SUMS / vecs).min(MAX_ROWS),
+            sums: S::SUMS,
+            rows: most_rows(S::SUMS, vecs),
             cols: vecs * S::LANES,
         }
     }
 
-    /// First row and number of rows of each tile: as even as can be, so that none is a thin rest.
-    pub fn tiles(self, m: usize) -> impl Iterator<Item = (usize, usize)> {
-        let count = m.div_ceil(self.rows);
-        let (rows, longer) = (m / count, m % count);
-        (0..count).map(move |t| (t * rows + t.min(longer), rows + usize::from(t < longer)))
+    /// The tiles of `m` rows: first row, rows of a tile, and how many of them. The last are as even as can be, so that none is
+    /// a thin rest.
+    pub fn tiles(self, m: usize) -> impl Iterator<Item = (usize, usize, usize)> {
+        let mut first = 0;
+        std::iter::from_fn(move || {
+            let left = m - first;
+            if left == 0 {
+                return None;
+            }
+            let (rows, count) = match left / self.rows {
+                full @ 3.. => (self.rows, full - 2),
+                _ => (self.even(left), 1),
+            };
+            let tiles = (first, rows, count);
+            first += rows * count;
+            Some(tiles)
+        })
+    }
+
+    /// Rows of the next of some even tiles that make up the rows left.
+    fn even(self, left: usize) -> usize {
+        let rows = left.div_ceil(left.div_ceil(self.rows));
+        let known = |rows: &usize| has_rows(self.sums, *rows);
+        let above = (rows..=self.rows.min(left)).find(known);
+        above.or_else(|| (1..rows).rev().find(known)).unwrap_or(1)
     }
 
     /// First column and number of columns of each strip.

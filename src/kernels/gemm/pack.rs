@@ -37,6 +37,9 @@ impl<S: Simd> Kernel<S> for Strip {
     }
 }
 
+/// Rows that are asked for before they are copied, because they are too far apart for the processor to foresee them.
+const AHEAD: usize = 8;
+
 impl Strip {
     /// Lanes are side by side: vectors are copied as they are.
     #[inline(always)]
@@ -47,6 +50,9 @@ impl Strip {
             let mask = S::mask(self.lanes - last);
             for p in 0..self.k {
                 let (from, to) = (self.src.add(p * self.depth), self.dst.add(p * self.step));
+                let ahead = from.wrapping_add(AHEAD * self.depth);
+                S::prefetch(ahead);
+                S::prefetch(ahead.wrapping_add(self.lanes - 1));
                 for i in (0..last).step_by(S::LANES) {
                     S::store(to.add(i), S::load(from.add(i)));
                 }
@@ -59,6 +65,10 @@ impl Strip {
     #[inline(always)]
     unsafe fn transpose<S: Simd>(self) {
         for p in (0..self.k).step_by(S::LANES) {
+            for i in self.lanes..2 * self.lanes {
+                // SAFETY: a hint.
+                unsafe { S::prefetch(self.src.wrapping_add(i * self.lane + p)) };
+            }
             // Falling order: what a vector writes beyond the lanes belongs to the next p, whose first lanes come later.
             for i in (0..self.lanes).step_by(S::LANES).rev() {
                 let (rows, cols) = ((self.lanes - i).min(S::LANES), (self.k - p).min(S::LANES));
@@ -86,6 +96,50 @@ impl Strip {
                 unsafe {
                     *self.dst.add(p * self.step + i) = *self.src.add(i * self.lane + p * self.depth)
                 };
+            }
+        }
+    }
+}
+
+/// All strips of an operand whose lanes are side by side: `dst[i * k + p * step(i) + l] = src[p * depth + i + l]`, where strip
+/// `i` has up to `width` lanes and `step(i)` is as much in whole vectors. It is read in the order in which it lies.
+#[derive(Clone, Copy)]
+pub(super) struct Strips {
+    pub src: *const Float,
+    pub depth: usize,
+    pub lanes: usize,
+    pub width: usize,
+    pub k: usize,
+    pub dst: *mut Float,
+}
+
+impl<S: Simd> Kernel<S> for Strips {
+    #[inline(always)]
+    unsafe fn run(self) {
+        let whole = self.lanes / self.width * self.width;
+        let last = self.lanes / S::LANES * S::LANES;
+        let rest = (self.lanes - whole).next_multiple_of(S::LANES);
+        // SAFETY: lanes and k stay inside the operand; the last vector is masked.
+        unsafe {
+            let mask = S::mask(self.lanes - last);
+            for p in 0..self.k {
+                let from = self.src.add(p * self.depth);
+                let ahead = from.wrapping_add(self.depth);
+                let mut to = self.dst.add(p * self.width);
+                for i in (0..whole).step_by(self.width) {
+                    S::prefetch(ahead.wrapping_add(i));
+                    for l in (0..self.width).step_by(S::LANES) {
+                        S::store(to.add(l), S::load(from.add(i + l)));
+                    }
+                    to = to.wrapping_add(self.width * self.k);
+                }
+                let to = self.dst.add(whole * self.k + p * rest);
+                for i in (whole..last).step_by(S::LANES) {
+                    S::store(to.add(i - whole), S::load(from.add(i)));
+                }
+                if last < self.lanes {
+                    S::store(to.add(last - whole), S::load_masked(from.add(last), mask));
+                }
             }
         }
     }

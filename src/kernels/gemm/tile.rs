@@ -1,4 +1,4 @@
-//! The innermost kernel: a small tile of C held in registers while k runs.
+//! The innermost kernel: small tiles of C held in registers while k runs.
 
 use super::simd::{Kernel, Simd};
 use crate::float::Float;
@@ -9,152 +9,212 @@ pub(super) const MAX_ROWS: usize = 12;
 /// From this k on, the rows of C are asked for before the sums, so that they have come from a far cache when those are ready.
 const PREFETCH: usize = 64;
 
-/// `C (rows x cols) = or += A (rows x k) * B (k x cols)`, for a tile that fits the registers.
-///
-/// A is read number by number, so any strides do; B and C are read and written in vectors along their rows.
+/// Where rows or columns begin: number `i` at `i * step + table[i * stride]`. One of the two terms is always zero, which
+/// spares the kernels a branch and the compiler a second copy of them.
 #[derive(Clone, Copy)]
-pub(super) struct Tile {
+pub(super) struct Places {
+    pub step: usize,
+    table: *const u32,
+    stride: usize,
+}
+
+static NOWHERE: u32 = 0;
+
+impl Places {
+    /// Number `i` at `i * step`.
+    pub fn every(step: usize) -> Self {
+        Places {
+            step,
+            table: &raw const NOWHERE,
+            stride: 0,
+        }
+    }
+
+    /// Number `i` at `table[i]`.
+    pub fn at(table: &[u32]) -> Self {
+        Places {
+            step: 0,
+            table: table.as_ptr(),
+            stride: 1,
+        }
+    }
+
+    /// What the places of numbers from `i` on are counted from, and these places.
+    pub fn from(self, i: usize) -> (usize, Self) {
+        let table = self.table.wrapping_add(i * self.stride);
+        (i * self.step, Places { table, ..self })
+    }
+
+    #[inline(always)]
+    unsafe fn get(self, i: usize) -> usize {
+        // SAFETY: the caller has a number `i`.
+        unsafe { i * self.step + *self.table.add(i * self.stride) as usize }
+    }
+}
+
+/// Tiles of `C = or += A * B` below one another: some rows of C, and so many columns as a tile has.
+///
+/// A is read number by number, so it may lie anyhow; B and C are read and written in vectors along their rows.
+#[derive(Clone, Copy)]
+pub(super) struct Tiles {
     /// Columns of A, rows of B.
     pub k: usize,
-    /// Element `(i, p)` of A is `a[i * a_row + p * a_col]`.
+    /// Element `(i, p)` of A is `a[a_rows(i) + a_cols(p)]`, where `i` counts in the tile and each row of C before the tile
+    /// moves it by `a_tile`.
     pub a: *const Float,
-    pub a_row: usize,
-    pub a_col: usize,
-    /// Element `(p, j)` of B is `b[p * b_row + j]`.
+    pub a_rows: Places,
+    pub a_cols: Places,
+    pub a_tile: usize,
+    /// Element `(p, j)` of B is `b[p * b_row + j]`; whole vectors are read.
     pub b: *const Float,
     pub b_row: usize,
-    /// Element `(i, j)` of C is `c[i * ldc + j]`.
+    /// Element `(i, j)` of C is `c[c_rows(i) + j]`.
     pub c: *mut Float,
-    pub ldc: usize,
-    /// Columns of the tile: the last vector may be partial.
+    pub c_rows: Places,
+    /// Columns of C: the last vector may be partial.
     pub cols: usize,
     /// Add to C, or replace it.
     pub add: bool,
 }
 
-/// Computes a tile of `rows <= MAX_ROWS` rows, where `rows * vectors` of C fit into [`Simd::SUMS`].
-///
-/// # Safety
-/// The processor has `S`; the pointers of the tile are good for its shape.
-#[inline(always)]
-pub(super) unsafe fn tile<S: Simd>(rows: usize, t: &Tile) {
-    // SAFETY: handed on.
-    unsafe {
-        match t.cols.div_ceil(S::LANES) {
-            1 => by_rows::<S, 1>(rows, t),
-            2 => by_rows::<S, 2>(rows, t),
-            3 => by_rows::<S, 3>(rows, t),
-            4 => by_rows::<S, 4>(rows, t),
-            _ => unreachable!("a tile has 1 to 4 vectors of columns"),
+impl Tiles {
+    /// Computes `count` tiles of `rows` rows, from row `first` on. [`Shape::tiles`](super::blocks::Shape::tiles) says which
+    /// numbers of rows there are.
+    ///
+    /// # Safety
+    /// The processor has `S`; the addresses are good for the tiles.
+    pub unsafe fn run<S: Simd>(&self, first: usize, rows: usize, count: usize) {
+        // SAFETY: handed on.
+        unsafe {
+            match self.cols.div_ceil(S::LANES) {
+                1 => self.by_rows::<S, 1>(first, rows, count),
+                2 => self.by_rows::<S, 2>(first, rows, count),
+                3 => self.by_rows::<S, 3>(first, rows, count),
+                4 => self.by_rows::<S, 4>(first, rows, count),
+                _ => unreachable!("a tile has 1 to 4 vectors of columns"),
+            }
         }
+    }
+
+    #[inline(always)]
+    unsafe fn by_rows<S: Simd, const VECS: usize>(&self, first: usize, rows: usize, count: usize) {
+        // SAFETY: handed on.
+        unsafe {
+            match rows {
+                1 => self.fixed::<S, 1, VECS>(first, count),
+                2 => self.fixed::<S, 2, VECS>(first, count),
+                3 => self.fixed::<S, 3, VECS>(first, count),
+                4 => self.fixed::<S, 4, VECS>(first, count),
+                5 => self.fixed::<S, 5, VECS>(first, count),
+                6 => self.fixed::<S, 6, VECS>(first, count),
+                8 => self.fixed::<S, 8, VECS>(first, count),
+                12 => self.fixed::<S, 12, VECS>(first, count),
+                _ => unreachable!("no tile has {rows} rows"),
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn fixed<S: Simd, const ROWS: usize, const VECS: usize>(
+        &self,
+        first: usize,
+        count: usize,
+    ) {
+        if const { ROWS > most_rows(S::SUMS, VECS) || !has_rows(S::SUMS, ROWS) } {
+            unreachable!("no tile has {ROWS} rows");
+        }
+        // SAFETY: handed on.
+        unsafe { S::run(Fixed::<'_, ROWS, VECS>(self, first, count)) }
     }
 }
 
-unsafe fn by_rows<S: Simd, const VECS: usize>(rows: usize, t: &Tile) {
-    // SAFETY: handed on.
-    unsafe {
-        match rows {
-            1 => by_layout::<S, 1, VECS>(t),
-            2 => by_layout::<S, 2, VECS>(t),
-            3 => by_layout::<S, 3, VECS>(t),
-            4 => by_layout::<S, 4, VECS>(t),
-            5 => by_layout::<S, 5, VECS>(t),
-            6 => by_layout::<S, 6, VECS>(t),
-            7 => by_layout::<S, 7, VECS>(t),
-            8 => by_layout::<S, 8, VECS>(t),
-            9 => by_layout::<S, 9, VECS>(t),
-            10 => by_layout::<S, 10, VECS>(t),
-            11 => by_layout::<S, 11, VECS>(t),
-            12 => by_layout::<S, 12, VECS>(t),
-            _ => unreachable!("a tile has 1 to 12 rows"),
-        }
-    }
+/// Rows of the largest tile of so many vectors whose sums fit the registers.
+pub(super) const fn most_rows(sums: usize, vecs: usize) -> usize {
+    let rows = sums / vecs;
+    if rows < MAX_ROWS { rows } else { MAX_ROWS }
 }
 
-/// Packed and transposed A have neighbouring rows side by side: a constant stride leaves more registers for addresses.
-#[inline(always)]
-unsafe fn by_layout<S: Simd, const ROWS: usize, const VECS: usize>(t: &Tile) {
-    if const { ROWS * VECS > S::SUMS } {
-        unreachable!("a tile fits the registers");
-    }
-    // SAFETY: handed on.
-    unsafe {
-        if t.a_row == 1 {
-            S::run(Fixed::<'_, ROWS, VECS, true>(t));
-        } else {
-            S::run(Fixed::<'_, ROWS, VECS, false>(t));
-        }
-    }
+/// Whether there are tiles of so many rows: those of 5 are worth their code where the largest of two vectors has 6.
+pub(super) const fn has_rows(sums: usize, rows: usize) -> bool {
+    matches!(rows, 1..=4 | 6 | 8 | MAX_ROWS) || (rows == 5 && sums == 12)
 }
 
-/// A tile whose size is known to the compiler; `UNIT`: rows of A are side by side.
-struct Fixed<'a, const ROWS: usize, const VECS: usize, const UNIT: bool>(&'a Tile);
+/// Tiles whose size is known to the compiler: the first row and how many there are.
+struct Fixed<'a, const ROWS: usize, const VECS: usize>(&'a Tiles, usize, usize);
 
-impl<S: Simd, const ROWS: usize, const VECS: usize, const UNIT: bool> Kernel<S>
-    for Fixed<'_, ROWS, VECS, UNIT>
-{
+impl<S: Simd, const ROWS: usize, const VECS: usize> Kernel<S> for Fixed<'_, ROWS, VECS> {
     #[inline(always)]
     unsafe fn run(self) {
-        let Tile {
-            k,
-            mut a,
-            a_row,
-            a_col,
-            mut b,
-            b_row,
-            c,
-            ldc,
-            cols,
-            add,
-        } = *self.0;
-        let a_row = if UNIT { 1 } else { a_row };
-        let last = VECS - 1;
-        // SAFETY: every address is an element of A, B or C by the shape of the tile; partial vectors are masked.
+        let Fixed(t, first, count) = self;
+        // SAFETY: every address is an element of A, B or C by the shape of the tiles; partial vectors are masked.
         unsafe {
-            let mask = S::mask(cols - last * S::LANES);
-            for i in 0..if k >= PREFETCH { ROWS } else { 0 } {
-                S::prefetch(c.wrapping_add(i * ldc));
-                S::prefetch(c.wrapping_add(i * ldc + cols - 1));
-            }
-            let mut sum = [[S::splat(0.0); VECS]; ROWS];
-            for _ in 0..k {
-                let mut row = [S::splat(0.0); VECS];
-                for (v, x) in row.iter_mut().enumerate() {
-                    let p = b.add(v * S::LANES);
-                    *x = if v < last {
-                        S::load(p)
-                    } else {
-                        S::load_masked(p, mask)
-                    };
+            for first in (first..first + count * ROWS).step_by(ROWS) {
+                let a = t.a.wrapping_add(first * t.a_tile);
+                let (_, a_rows) = t.a_rows.from(first);
+                let mut rows = [0; ROWS];
+                for (i, row) in rows.iter_mut().enumerate() {
+                    *row = a_rows.get(i);
                 }
-                for (i, sums) in sum.iter_mut().enumerate() {
-                    let x = S::splat(*a.add(i * a_row));
-                    for (s, &y) in sums.iter_mut().zip(&row) {
-                        *s = S::fma(x, y, *s);
+                let (skipped, c_rows) = t.c_rows.from(first);
+                let c = t.c.wrapping_add(skipped);
+                if t.k >= PREFETCH {
+                    for i in 0..ROWS {
+                        let c = c.wrapping_add(c_rows.get(i));
+                        S::prefetch(c);
+                        S::prefetch(c.wrapping_add(t.cols - 1));
                     }
                 }
-                a = a.wrapping_add(a_col);
-                b = b.wrapping_add(b_row);
-            }
-            let full = cols == VECS * S::LANES;
-            for (i, sums) in sum.into_iter().enumerate() {
-                for (v, s) in sums.into_iter().enumerate() {
-                    let p = c.add(i * ldc + v * S::LANES);
-                    if full || v < last {
-                        S::store(p, if add { S::add(S::load(p), s) } else { s });
-                    } else {
-                        S::store_masked(
-                            p,
-                            if add {
+                let sum = sums::<S, ROWS, VECS>(t, a, rows);
+                let last = VECS - 1;
+                for (i, sums) in sum.into_iter().enumerate() {
+                    let c = c.add(c_rows.get(i));
+                    for (v, s) in sums.into_iter().enumerate() {
+                        let p = c.add(v * S::LANES);
+                        if v < last || t.cols == VECS * S::LANES {
+                            S::store(p, if t.add { S::add(S::load(p), s) } else { s });
+                        } else {
+                            let mask = S::mask(t.cols - last * S::LANES);
+                            let s = if t.add {
                                 S::add(S::load_masked(p, mask), s)
                             } else {
                                 s
-                            },
-                            mask,
-                        );
+                            };
+                            S::store_masked(p, s, mask);
+                        }
                     }
                 }
             }
         }
+    }
+}
+
+/// The sums of one tile, whose rows of A begin at these distances from `a`.
+#[inline(always)]
+unsafe fn sums<S: Simd, const ROWS: usize, const VECS: usize>(
+    t: &Tiles,
+    mut a: *const Float,
+    rows: [usize; ROWS],
+) -> [[S::Vec; VECS]; ROWS] {
+    // SAFETY: as in `Fixed`.
+    unsafe {
+        let (mut table, mut b) = (t.a_cols.table, t.b);
+        let mut sum = [[S::splat(0.0); VECS]; ROWS];
+        for _ in 0..t.k {
+            let column = a.wrapping_add(*table as usize);
+            let mut row = [S::splat(0.0); VECS];
+            for (v, x) in row.iter_mut().enumerate() {
+                *x = S::load(b.add(v * S::LANES));
+            }
+            for (sums, at) in sum.iter_mut().zip(rows) {
+                let x = S::splat(*column.add(at));
+                for (s, &y) in sums.iter_mut().zip(&row) {
+                    *s = S::fma(x, y, *s);
+                }
+            }
+            a = a.wrapping_add(t.a_cols.step);
+            table = table.wrapping_add(t.a_cols.stride);
+            b = b.wrapping_add(t.b_row);
+        }
+        sum
     }
 }

@@ -2,8 +2,9 @@
 //! matrix of patches is multiplied where it lies.
 
 use super::blocks::{BLOCK_K, Shape, WORTH_THREADS};
-use super::pack::{Space, Strip};
-use super::simd::{Kernel, Simd};
+use super::pack::{Space, Strip, Strips};
+use super::simd::Simd;
+use super::tile::{Places, Tiles};
 use super::{Accum, Level, Mat};
 use crate::float::Float;
 use crate::kernels::parallel::Par;
@@ -26,10 +27,10 @@ impl Starts<'_> {
         }
     }
 
-    fn from(self, i: usize) -> Self {
+    fn places(self) -> Places {
         match self {
-            Starts::Every(_) => self,
-            Starts::At(table) => Starts::At(&table[i..]),
+            Starts::Every(distance) => Places::every(distance),
+            Starts::At(table) => Places::at(table),
         }
     }
 
@@ -182,10 +183,10 @@ pub(super) fn gemm_windows_with(
         k,
         n,
         a: a.data.as_ptr(),
-        a_rows: a.rows,
-        a_cols: a.cols,
+        a_rows: a.rows.places(),
+        a_cols: a.cols.places(),
         c: c.as_mut_ptr(),
-        c_rows,
+        c_rows: c_rows.places(),
         add: accum == Accum::Add,
     };
     // SAFETY: the sizes are checked above; C is borrowed mutably, A and B are not C; the level is available.
@@ -202,15 +203,8 @@ pub(super) fn gemm_windows_with(
 
 /// The tile for so many columns. B is packed before it is known how many rows A has, so these do not matter.
 fn shape<S: Simd>(n: usize) -> Shape {
-    let Shape { rows, cols } = Shape::of::<S>(usize::MAX / 8, n);
-    Shape {
-        rows: rows.min(MAX_ROWS),
-        cols,
-    }
+    Shape::of::<S>(usize::MAX / 8, n)
 }
-
-/// Each row of a tile has an address of its own, and these must fit the general registers.
-const MAX_ROWS: usize = 12;
 
 /// Depth of the blocks, which depends on k alone.
 fn block_depth(k: usize) -> usize {
@@ -225,6 +219,20 @@ unsafe fn pack_as<S: Simd>(k: usize, n: usize, b: Mat, dst: *mut Float) {
     let (shape, whole) = (shape::<S>(n), n.next_multiple_of(S::LANES));
     for p in (0..k).step_by(block_depth(k)) {
         let depth = block_depth(k).min(k - p);
+        if b.col == 1 {
+            // SAFETY: the block is inside B, and its place inside the room.
+            unsafe {
+                S::run(Strips {
+                    src: b.data.as_ptr().add(p * b.row),
+                    depth: b.row,
+                    lanes: n,
+                    width: shape.cols,
+                    k: depth,
+                    dst: dst.add(p * whole),
+                });
+            }
+            continue;
+        }
         for (j, lanes) in shape.strips(n) {
             // SAFETY: the strip is inside B, and its place inside the room.
             unsafe {
@@ -243,31 +251,31 @@ unsafe fn pack_as<S: Simd>(k: usize, n: usize, b: Mat, dst: *mut Float) {
 }
 
 #[derive(Clone, Copy)]
-struct Product<'a> {
+struct Product {
     m: usize,
     k: usize,
     n: usize,
     a: *const Float,
-    a_rows: Starts<'a>,
-    a_cols: Starts<'a>,
+    a_rows: Places,
+    a_cols: Places,
     c: *mut Float,
-    c_rows: Starts<'a>,
+    c_rows: Places,
     add: bool,
 }
 
 /// A product whose B is packed.
 #[derive(Clone, Copy)]
-struct Packed<'a> {
-    product: Product<'a>,
+struct Packed {
+    product: Product,
     b: *const Float,
 }
 
 // SAFETY: the operands are only read, and products run at the same time write different rows of C.
-unsafe impl Send for Packed<'_> {}
+unsafe impl Send for Packed {}
 // SAFETY: a shared product is only copied.
-unsafe impl Sync for Packed<'_> {}
+unsafe impl Sync for Packed {}
 
-impl Product<'_> {
+impl Product {
     /// # Safety
     /// The processor has `S`; the addresses are good for the sizes.
     unsafe fn run<S: Simd>(self, b: Right, par: Par) {
@@ -292,7 +300,7 @@ impl Product<'_> {
     }
 }
 
-impl<'a> Packed<'a> {
+impl Packed {
     /// Halves the rows until the pieces are small.
     unsafe fn pieces<S: Simd>(self, par: Par) {
         let Product { m, k, n, .. } = self.product;
@@ -307,15 +315,16 @@ impl<'a> Packed<'a> {
         }
     }
 
-    fn rows(self, i: usize, m: usize) -> Packed<'a> {
-        let (a, c) = (skip(self.product.a_rows, i), skip(self.product.c_rows, i));
+    fn rows(self, i: usize, m: usize) -> Packed {
+        let (a, a_rows) = self.product.a_rows.from(i);
+        let (c, c_rows) = self.product.c_rows.from(i);
         Packed {
             product: Product {
                 m,
                 a: self.product.a.wrapping_add(a),
-                a_rows: self.product.a_rows.from(i),
+                a_rows,
                 c: self.product.c.wrapping_add(c),
-                c_rows: self.product.c_rows.from(i),
+                c_rows,
                 ..self.product
             },
             ..self
@@ -323,161 +332,28 @@ impl<'a> Packed<'a> {
     }
 
     unsafe fn blocks<S: Simd>(self) {
-        let Product {
-            m,
-            k,
-            n,
-            a,
-            a_rows,
-            a_cols,
-            c,
-            c_rows,
-            add,
-        } = self.product;
+        let Product { m, k, n, .. } = self.product;
         let (shape, whole) = (shape::<S>(n), n.next_multiple_of(S::LANES));
         for p in (0..k).step_by(block_depth(k)) {
             let depth = block_depth(k).min(k - p);
+            let (skipped, a_cols) = self.product.a_cols.from(p);
             for (j, cols) in shape.strips(n) {
-                for (i, rows) in shape.tiles(m) {
-                    let tile = Tile {
-                        k: depth,
-                        a: a.wrapping_add(skip(a_rows, i) + skip(a_cols, p)),
-                        a_rows: a_rows.from(i),
-                        a_cols: a_cols.from(p),
-                        b: self.b.wrapping_add(p * whole + j * depth),
-                        c: c.wrapping_add(skip(c_rows, i) + j),
-                        c_rows: c_rows.from(i),
-                        cols,
-                        add: add || p > 0,
-                    };
-                    // SAFETY: the tile is inside the product.
-                    unsafe { tile.run::<S>(rows) };
-                }
-            }
-        }
-    }
-}
-
-/// What [`Starts::from`] leaves to the address.
-fn skip(starts: Starts, i: usize) -> usize {
-    match starts {
-        Starts::Every(distance) => i * distance,
-        Starts::At(_) => 0,
-    }
-}
-
-/// A small part of C held in registers while k runs.
-struct Tile<'a> {
-    k: usize,
-    /// Element `(i, p)` of A is `a[a_rows(i) + a_cols(p)]`.
-    a: *const Float,
-    a_rows: Starts<'a>,
-    a_cols: Starts<'a>,
-    /// Packed: the row of `p` follows that of `p - 1`, both padded to whole vectors.
-    b: *const Float,
-    c: *mut Float,
-    c_rows: Starts<'a>,
-    /// Columns: the last vector may be partial.
-    cols: usize,
-    add: bool,
-}
-
-impl Tile<'_> {
-    #[inline(always)]
-    unsafe fn run<S: Simd>(&self, rows: usize) {
-        // SAFETY: handed on.
-        unsafe {
-            match self.cols.div_ceil(S::LANES) {
-                1 => self.by_rows::<S, 1>(rows),
-                2 => self.by_rows::<S, 2>(rows),
-                3 => self.by_rows::<S, 3>(rows),
-                _ => unreachable!("a tile has 1 to 3 vectors of columns"),
-            }
-        }
-    }
-
-    unsafe fn by_rows<S: Simd, const VECS: usize>(&self, rows: usize) {
-        // SAFETY: handed on.
-        unsafe {
-            match rows {
-                1 => self.by_layout::<S, 1, VECS>(),
-                2 => self.by_layout::<S, 2, VECS>(),
-                3 => self.by_layout::<S, 3, VECS>(),
-                4 => self.by_layout::<S, 4, VECS>(),
-                5 => self.by_layout::<S, 5, VECS>(),
-                6 => self.by_layout::<S, 6, VECS>(),
-                7 => self.by_layout::<S, 7, VECS>(),
-                8 => self.by_layout::<S, 8, VECS>(),
-                9 => self.by_layout::<S, 9, VECS>(),
-                10 => self.by_layout::<S, 10, VECS>(),
-                11 => self.by_layout::<S, 11, VECS>(),
-                12 => self.by_layout::<S, 12, VECS>(),
-                _ => unreachable!("a tile has 1 to 12 rows"),
-            }
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn by_layout<S: Simd, const ROWS: usize, const VECS: usize>(&self) {
-        if const { ROWS * VECS > S::SUMS } {
-            unreachable!("a tile fits the registers");
-        }
-        // SAFETY: handed on.
-        unsafe {
-            match self.a_cols {
-                Starts::At(_) => S::run(Fixed::<'_, ROWS, VECS, true>(self)),
-                Starts::Every(_) => S::run(Fixed::<'_, ROWS, VECS, false>(self)),
-            }
-        }
-    }
-}
-
-/// A tile whose size is known to the compiler; `TABLE`: so says whether the columns of A have one.
-struct Fixed<'a, const ROWS: usize, const VECS: usize, const TABLE: bool>(&'a Tile<'a>);
-
-impl<S: Simd, const ROWS: usize, const VECS: usize, const TABLE: bool> Kernel<S>
-    for Fixed<'_, ROWS, VECS, TABLE>
-{
-    #[inline(always)]
-    unsafe fn run(self) {
-        let t = self.0;
-        let (table, step) = match t.a_cols {
-            Starts::At(table) => (table.as_ptr(), 0),
-            Starts::Every(step) => (std::ptr::null(), step),
-        };
-        // SAFETY: every address is an element of A, B or C by the shape of the tile; partial vectors are masked.
-        unsafe {
-            let a: [*const Float; ROWS] = std::array::from_fn(|i| t.a.wrapping_add(t.a_rows.at(i)));
-            let (mut b, mut at) = (t.b, 0);
-            let mut sum = [[S::splat(0.0); VECS]; ROWS];
-            for p in 0..t.k {
-                if TABLE {
-                    at = *table.add(p) as usize;
-                }
-                let row: [S::Vec; VECS] = std::array::from_fn(|v| S::load(b.add(v * S::LANES)));
-                for (sums, a) in sum.iter_mut().zip(a) {
-                    let x = S::splat(*a.add(at));
-                    for (s, &y) in sums.iter_mut().zip(&row) {
-                        *s = S::fma(x, y, *s);
-                    }
-                }
-                b = b.add(VECS * S::LANES);
-                at += step;
-            }
-            let last = VECS - 1;
-            let mask = S::mask(t.cols - last * S::LANES);
-            let full = t.cols == VECS * S::LANES;
-            for (i, sums) in sum.into_iter().enumerate() {
-                let c = t.c.add(t.c_rows.at(i));
-                for (v, s) in sums.into_iter().enumerate() {
-                    let p = c.add(v * S::LANES);
-                    if full || v < last {
-                        S::store(p, if t.add { S::add(S::load(p), s) } else { s });
-                    } else if t.add {
-                        S::store_masked(p, S::add(S::load_masked(p, mask), s), mask);
-                    } else {
-                        S::store_masked(p, s, mask);
-                    }
+                let tiles = Tiles {
+                    k: depth,
+                    a: self.product.a.wrapping_add(skipped),
+                    a_rows: self.product.a_rows,
+                    a_cols,
+                    a_tile: self.product.a_rows.step,
+                    b: self.b.wrapping_add(p * whole + j * depth),
+                    b_row: cols.next_multiple_of(S::LANES),
+                    c: self.product.c.wrapping_add(j),
+                    c_rows: self.product.c_rows,
+                    cols,
+                    add: self.product.add || p > 0,
+                };
+                for (i, rows, count) in shape.tiles(m) {
+                    // SAFETY: the tiles are inside the product.
+                    unsafe { tiles.run::<S>(i, rows, count) };
                 }
             }
         }
