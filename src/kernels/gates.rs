@@ -73,17 +73,22 @@ fn tanh_slope(y: Block) -> Block {
 /// A row cut into `N` parts of `u`.
 #[inline(always)]
 fn parts<const N: usize>(row: &[Float], u: usize) -> [&[Float]; N] {
-    std::array::from_fn(|i| &row[i * u..(i + 1) * u])
+    let mut parts = [row; N];
+    for (i, part) in parts.iter_mut().enumerate() {
+        *part = &row[i * u..(i + 1) * u];
+    }
+    parts
 }
 
 /// The same for writing.
 #[inline(always)]
 fn parts_mut<const N: usize>(mut row: &mut [Float], u: usize) -> [&mut [Float]; N] {
-    std::array::from_fn(|_| {
+    let mut parts = [const { &mut [][..] }; N];
+    for to in &mut parts {
         let (part, rest) = std::mem::take(&mut row).split_at_mut(u);
-        row = rest;
-        part
-    })
+        (*to, row) = (part, rest);
+    }
+    parts
 }
 
 simd_fn! {
@@ -231,7 +236,13 @@ fn gru_block<const FMA: bool, const FULL: bool>(
     state: &[Float],
     next: &mut [Float],
 ) {
-    let mut sum: [Block; 4] = std::array::from_fn(|g| load::<FULL>(gates[g], at));
+    let [z, r, n, m] = &*gates;
+    let mut sum = [
+        load::<FULL>(z, at),
+        load::<FULL>(r, at),
+        load::<FULL>(n, at),
+        load::<FULL>(m, at),
+    ];
     if let Some(bias) = bias {
         for (sum, which) in sum.iter_mut().zip([&[0, 3][..], &[1, 4], &[2], &[5]]) {
             for &b in which {

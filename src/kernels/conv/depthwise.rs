@@ -124,8 +124,10 @@ impl Gather<'_> {
         // SAFETY: channels c.. of these windows' taps are inside the frame, as was checked; the last vector is masked.
         unsafe {
             let mask = S::mask((filters - c).min(S::LANES));
-            let x: [*const Float; ROWS] =
-                std::array::from_fn(|r| self.x.add(windows[o + r] as usize + c));
+            let mut x = [self.x; ROWS];
+            for (x, window) in x.iter_mut().zip(&windows[o..]) {
+                *x = x.add(*window as usize + c);
+            }
             let mut w = self.w.add(c);
             let mut sum = [[S::splat(0.0); ROWS]; VECS];
             for &tap in taps {
@@ -269,8 +271,10 @@ impl Weigh<'_> {
         // SAFETY: as in `Gather::block`.
         unsafe {
             let mask = S::mask((filters - c).min(S::LANES));
-            let x: [*const Float; TAPS] =
-                std::array::from_fn(|i| self.x.add(taps[t + i] as usize + c));
+            let mut x = [self.x; TAPS];
+            for (x, tap) in x.iter_mut().zip(&taps[t..]) {
+                *x = x.add(*tap as usize + c);
+            }
             let mut dy = self.dy.add(c);
             let mut sum = [S::splat(0.0); TAPS];
             for &window in windows {

@@ -69,24 +69,33 @@ impl Simd for Portable {
 
     #[inline(always)]
     unsafe fn add(a: Self::Vec, b: Self::Vec) -> Self::Vec {
-        std::array::from_fn(|i| a[i] + b[i])
+        let mut sum = a;
+        for i in 0..LANES {
+            sum[i] += b[i];
+        }
+        sum
     }
 
     #[inline(always)]
     unsafe fn fma(a: Self::Vec, b: Self::Vec, c: Self::Vec) -> Self::Vec {
-        std::array::from_fn(|i| {
-            if ARM {
+        let mut sum = c;
+        for i in 0..LANES {
+            sum[i] = if ARM {
                 a[i].mul_add(b[i], c[i])
             } else {
                 a[i] * b[i] + c[i]
-            }
-        })
+            };
+        }
+        sum
     }
 
     #[inline(always)]
     unsafe fn sum(v: Self::Vec) -> Float {
-        let half: [Float; LANES / 2] = std::array::from_fn(|i| v[i] + v[i + LANES / 2]);
-        half.into_iter().fold(0.0, |sum, x| sum + x)
+        let mut sum = 0.0;
+        for i in 0..LANES / 2 {
+            sum += v[i] + v[i + LANES / 2];
+        }
+        sum
     }
 
     #[inline(always)]
@@ -102,15 +111,11 @@ impl Simd for Portable {
         step: usize,
     ) {
         for p in 0..cols {
-            // SAFETY: row i < rows and column p < cols are within the caller's block.
-            let v = std::array::from_fn(|i| {
-                if i < rows {
-                    // SAFETY: the caller vouches for rows and columns below the block's sizes.
-                    unsafe { *src.add(i * ld + p) }
-                } else {
-                    0.0
-                }
-            });
+            let mut v = [0.0; LANES];
+            for (i, x) in v.iter_mut().enumerate().take(rows) {
+                // SAFETY: the caller vouches for rows and columns below the block's sizes.
+                *x = unsafe { *src.add(i * ld + p) };
+            }
             // SAFETY: the caller has room for a whole vector per column.
             unsafe { Self::store(dst.add(p * step), v) };
         }

@@ -165,21 +165,35 @@ impl<S: Simd, const ROWS: usize, const VECS: usize> Kernel<S> for Fixed<'_, ROWS
                     }
                 }
                 let sum = sums::<S, ROWS, VECS>(t, a, rows);
-                let last = VECS - 1;
-                for (i, sums) in sum.into_iter().enumerate() {
-                    let c = c.add(c_rows.get(i));
-                    for (v, s) in sums.into_iter().enumerate() {
-                        let p = c.add(v * S::LANES);
-                        if v < last || t.cols == VECS * S::LANES {
-                            S::store(p, if t.add { S::add(S::load(p), s) } else { s });
-                        } else {
-                            let mask = S::mask(t.cols - last * S::LANES);
-                            let s = if t.add {
-                                S::add(S::load_masked(p, mask), s)
-                            } else {
-                                s
-                            };
-                            S::store_masked(p, s, mask);
+                if t.cols < VECS * S::LANES {
+                    let mask = S::mask(t.cols - (VECS - 1) * S::LANES);
+                    for (i, mut sums) in sum.into_iter().enumerate() {
+                        let c = c.add(c_rows.get(i));
+                        if t.add {
+                            for (v, s) in sums[..VECS - 1].iter_mut().enumerate() {
+                                *s = S::add(S::load(c.add(v * S::LANES)), *s);
+                            }
+                            let old = S::load_masked(c.add((VECS - 1) * S::LANES), mask);
+                            sums[VECS - 1] = S::add(old, sums[VECS - 1]);
+                        }
+                        for (v, &s) in sums[..VECS - 1].iter().enumerate() {
+                            S::store(c.add(v * S::LANES), s);
+                        }
+                        S::store_masked(c.add((VECS - 1) * S::LANES), sums[VECS - 1], mask);
+                    }
+                } else if t.add {
+                    for (i, sums) in sum.into_iter().enumerate() {
+                        let c = c.add(c_rows.get(i));
+                        for (v, s) in sums.into_iter().enumerate() {
+                            let c = c.add(v * S::LANES);
+                            S::store(c, S::add(S::load(c), s));
+                        }
+                    }
+                } else {
+                    for (i, sums) in sum.into_iter().enumerate() {
+                        let c = c.add(c_rows.get(i));
+                        for (v, s) in sums.into_iter().enumerate() {
+                            S::store(c.add(v * S::LANES), s);
                         }
                     }
                 }

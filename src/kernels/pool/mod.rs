@@ -270,7 +270,7 @@ fn sweep(pool: &Pool, sweep: &mut impl Sweep) {
 /// Begins of the rows of taps of a window, whose pixels are neighbours.
 #[inline(always)]
 fn rows(pool: &Pool, window: &Window) -> Rows {
-    let [_, height, width] = pool.axes.map(Axis::pixels);
+    let (height, width) = (pool.axes[1].pixels(), pool.axes[2].pixels());
     Rows {
         z: window.z.start,
         y: window.y.start,
@@ -313,7 +313,7 @@ impl Iterator for Rows {
 fn quad(pool: &Pool, window: &Window) -> Option<[usize; 4]> {
     let is_quad = window.z.len() == 1 && window.y.len() == 2 && window.x.len() == 2;
     is_quad.then(|| {
-        let [_, height, width] = pool.axes.map(Axis::pixels);
+        let (height, width) = (pool.axes[1].pixels(), pool.axes[2].pixels());
         let row = (window.z.start * height + window.y.start) * width + window.x.start;
         let (above, below) = (row * pool.channels, (row + width) * pool.channels);
         [above, above + pool.channels, below, below + pool.channels]
@@ -351,8 +351,11 @@ impl Sweep for Max<'_> {
     #[inline(always)]
     fn block<const N: usize>(&mut self, pool: &Pool, window: &Window, c: usize) {
         if let Some(quad) = quad(pool, window) {
-            let [p, q, r, s]: [&[Float; N]; 4] = quad.map(|tap| at(self.x, tap + c));
-            *at_mut(self.y, window.at + c) = largest(s, largest(r, largest(q, *p)));
+            let mut best: [Float; N] = *at(self.x, quad[0] + c);
+            for tap in &quad[1..] {
+                best = largest(at(self.x, tap + c), best);
+            }
+            *at_mut(self.y, window.at + c) = best;
             return;
         }
         let mut best = [Float::NEG_INFINITY; N];
@@ -399,7 +402,10 @@ impl Sweep for ArgMax<'_> {
     fn block<const N: usize>(&mut self, pool: &Pool, window: &Window, c: usize) {
         if let Some(quad) = quad(pool, window) {
             let (mut y, mut index) = ([0.0; N], [0; N]);
-            let x: [&[Float; N]; 4] = quad.map(|tap| at(self.x, tap + c));
+            let mut x = [at::<Float, N>(self.x, quad[0] + c); 4];
+            for (x, tap) in x.iter_mut().zip(quad) {
+                *x = at(self.x, tap + c);
+            }
             for i in 0..N {
                 let (mut best, mut tap) = (x[0][i], 0);
                 for (x, t) in x[1..].iter().zip(1..) {
