@@ -149,11 +149,10 @@ impl<S: Simd, const ROWS: usize, const VECS: usize> Kernel<S> for Fixed<'_, ROWS
         // SAFETY: every address is an element of A, B or C by the shape of the tiles; partial vectors are masked.
         unsafe {
             for first in (first..first + count * ROWS).step_by(ROWS) {
-                let a = t.a.wrapping_add(first * t.a_tile);
+                let mut a = [t.a.wrapping_add(first * t.a_tile); ROWS];
                 let (_, a_rows) = t.a_rows.from(first);
-                let mut rows = [0; ROWS];
-                for (i, row) in rows.iter_mut().enumerate() {
-                    *row = a_rows.get(i);
+                for (i, a) in a.iter_mut().enumerate() {
+                    *a = a.wrapping_add(a_rows.get(i));
                 }
                 let (skipped, c_rows) = t.c_rows.from(first);
                 let c = t.c.wrapping_add(skipped);
@@ -164,7 +163,7 @@ impl<S: Simd, const ROWS: usize, const VECS: usize> Kernel<S> for Fixed<'_, ROWS
                         S::prefetch(c.wrapping_add(t.cols - 1));
                     }
                 }
-                let sum = sums::<S, ROWS, VECS>(t, a, rows);
+                let sum = sums::<S, ROWS, VECS>(t, a);
                 if t.cols < VECS * S::LANES {
                     let mask = S::mask(t.cols - (VECS - 1) * S::LANES);
                     for (i, mut sums) in sum.into_iter().enumerate() {
@@ -202,30 +201,31 @@ impl<S: Simd, const ROWS: usize, const VECS: usize> Kernel<S> for Fixed<'_, ROWS
     }
 }
 
-/// The sums of one tile, whose rows of A begin at these distances from `a`.
+/// The sums of one tile, whose rows of A begin at these addresses.
 #[inline(always)]
 unsafe fn sums<S: Simd, const ROWS: usize, const VECS: usize>(
     t: &Tiles,
-    mut a: *const Float,
-    rows: [usize; ROWS],
+    a: [*const Float; ROWS],
 ) -> [[S::Vec; VECS]; ROWS] {
     // SAFETY: as in `Fixed`.
     unsafe {
+        // In 32 bits the sum of both terms is one number. In 64 the compiler adds each of them to each row's address.
+        let (mut at, step) = (0_u32, t.a_cols.step as u32);
         let (mut table, mut b) = (t.a_cols.table, t.b);
         let mut sum = [[S::splat(0.0); VECS]; ROWS];
         for _ in 0..t.k {
-            let column = a.wrapping_add(*table as usize);
+            let column = at.wrapping_add(*table) as usize;
             let mut row = [S::splat(0.0); VECS];
             for (v, x) in row.iter_mut().enumerate() {
                 *x = S::load(b.add(v * S::LANES));
             }
-            for (sums, at) in sum.iter_mut().zip(rows) {
-                let x = S::splat(*column.add(at));
+            for (sums, a) in sum.iter_mut().zip(a) {
+                let x = S::splat(*a.add(column));
                 for (s, &y) in sums.iter_mut().zip(&row) {
                     *s = S::fma(x, y, *s);
                 }
             }
-            a = a.wrapping_add(t.a_cols.step);
+            at = at.wrapping_add(step);
             table = table.wrapping_add(t.a_cols.stride);
             b = b.wrapping_add(t.b_row);
         }
