@@ -160,7 +160,6 @@ impl<S: Simd, const ROWS: usize, const VECS: usize> Kernel<S> for Fixed<'_, ROWS
                     for i in 0..ROWS {
                         let c = c.wrapping_add(c_rows.get(i));
                         S::prefetch(c);
-                        S::prefetch(c.wrapping_add(t.cols - 1));
                     }
                 }
                 let sum = sums::<S, ROWS, VECS>(t, a);
