@@ -1,6 +1,7 @@
 //! Configurations: the JSON objects that Keras calls `get_config`.
 
-use serde::{Serialize, de::DeserializeOwned};
+use serde::Serialize;
+use serde::de::{DeserializeOwned, value::MapDeserializer};
 use serde_json::Value;
 
 use crate::error::{Error, Result};
@@ -18,7 +19,9 @@ pub fn to_config(object: &impl Serialize) -> Config {
 
 /// The struct of that configuration; missing fields take the struct's defaults, unknown ones are an error that names them.
 pub fn from_config<T: DeserializeOwned>(class: &str, config: &Config) -> Result<T> {
-    T::deserialize(Value::Object(config.clone())).map_err(|e| Error::Config {
+    // Not `Value`'s own deserializer, which would compile for each struct how it is read from a list, too.
+    let fields = config.iter().map(|(name, value)| (name.as_str(), value));
+    T::deserialize(MapDeserializer::new(fields)).map_err(|e: serde_json::Error| Error::Config {
         path: class.into(),
         problem: e.to_string(),
     })

@@ -26,10 +26,38 @@
 //! * [`layer`] and [`testing`]: the contract of a layer, and its proof, for layers of your own.
 //! * [`doc`]: the architecture, guides, the changelog.
 //!
+//! # Features
+//!
+//! All of them but `images` are there by default. A program that names the ones it needs (`default-features = false`) builds faster.
+//!
+//! | feature | what it holds |
+//! |---|---|
+//! | `attention` | attention layers, `EinsumDense` |
+//! | `convolution` | convolution, pooling, `ConvLSTM` (with `recurrent`), up-sampling, cropping and padding of images |
+//! | `keras` | Keras's files (`.keras`, `.weights.h5`, `.h5`), `.npz`, gzip |
+//! | `normalization` | batch, layer, group, RMS, unit and spectral normalization |
+//! | `ops` | `keras.ops` in functional models |
+//! | `plot` | pictures as SVG |
+//! | `preprocessing` | layers for tables, text, sound and images; folders of images |
+//! | `recurrent` | `LSTM`, `GRU`, `SimpleRNN`, `Bidirectional`, `TimeDistributed` |
+//! | `images` | PNG and JPEG in folders of images (brings the `image` crate) |
+//!
 //! Names, defaults and numbers are Keras's; [`doc::keras_for_rust_users`] shows call for call.
 
-// Without files, some of what they hold is never asked for.
-#![cfg_attr(not(feature = "keras"), allow(dead_code))]
+// Without all of its features, some of what the parts share is never asked for.
+#![cfg_attr(
+    not(all(
+        feature = "attention",
+        feature = "convolution",
+        feature = "keras",
+        feature = "normalization",
+        feature = "ops",
+        feature = "plot",
+        feature = "preprocessing",
+        feature = "recurrent"
+    )),
+    allow(dead_code)
+)]
 
 pub mod activation;
 pub mod callbacks;
@@ -49,6 +77,7 @@ pub mod metrics;
 pub mod models;
 pub mod optimizers;
 pub mod pattern;
+#[cfg(feature = "plot")]
 pub mod plot;
 pub mod prelude;
 pub mod random;
@@ -63,6 +92,7 @@ pub mod train;
 pub use data::{datasets, utils};
 pub use error::{Error, Result};
 pub use float::Float;
+#[cfg(feature = "ops")]
 pub use models::ops;
 pub use ndarray;
 #[cfg(fuzzing)]

@@ -11,30 +11,50 @@ pub use crate::data::{Dataset, DatasetExt, Tabular, datasets};
 pub use crate::error::{Error, Result};
 pub use crate::layer::{Layer, LayerExt, LayerRef};
 pub use crate::layers::{
-    Activation, ActivityRegularization, AdaptiveAveragePooling1D, AdaptiveAveragePooling2D,
-    AdaptiveAveragePooling3D, AdaptiveMaxPooling1D, AdaptiveMaxPooling2D, AdaptiveMaxPooling3D,
-    Add, AdditiveAttention, AlphaDropout, Attention, AugMix, AutoContrast, Average,
-    AveragePooling1D, AveragePooling2D, AveragePooling3D, BatchNormalization, Bidirectional,
-    CategoryEncoding, CenterCrop, Concatenate, ContrastLimitedAdaptiveHistogramEqualization,
-    Conv1D, Conv1DTranspose, Conv2D, Conv2DTranspose, Conv3D, Conv3DTranspose, ConvLSTM1D,
-    ConvLSTM2D, ConvLSTM3D, Cropping1D, Cropping2D, Cropping3D, CutMix, DataFormat, Dense,
-    DepthwiseConv1D, DepthwiseConv2D, Discretization, Dot, Dropout, ELU, EinsumDense, Embedding,
-    Equalization, Flatten, GRU, GRUCell, GaussianDropout, GaussianNoise, GlobalAveragePooling1D,
-    GlobalAveragePooling2D, GlobalAveragePooling3D, GlobalMaxPooling1D, GlobalMaxPooling2D,
-    GlobalMaxPooling3D, GroupNormalization, GroupQueryAttention, HashedCrossing, Hashing, Identity,
-    IntegerLookup, LSTM, LSTMCell, LayerNormalization, LeakyReLU, Masking, MaxNumBoundingBoxes,
-    MaxPooling1D, MaxPooling2D, MaxPooling3D, Maximum, MelSpectrogram, Minimum, MixUp,
-    MultiHeadAttention, Multiply, Normalization, PReLU, Permute, RMSNormalization, RNN,
-    RandAugment, RandomBrightness, RandomColorDegeneration, RandomColorJitter, RandomContrast,
-    RandomCrop, RandomElasticTransform, RandomErasing, RandomFlip, RandomGaussianBlur,
-    RandomGrayscale, RandomHue, RandomInvert, RandomPerspective, RandomPosterization,
-    RandomRotation, RandomSaturation, RandomSharpness, RandomShear, RandomTranslation, RandomZoom,
-    ReLU, RenormClipping, RepeatVector, Rescaling, Reshape, Resizing, ReversibleEmbedding,
-    STFTSpectrogram, SeparableConv1D, SeparableConv2D, SimpleRNN, SimpleRNNCell, Softmax,
-    Solarization, SpatialDropout1D, SpatialDropout2D, SpatialDropout3D, SpectralNormalization,
-    StackedRNNCells, StringLookup, Subtract, TextVectorization, TimeDistributed, UnitNormalization,
-    UpSampling1D, UpSampling2D, UpSampling3D, ZeroPadding1D, ZeroPadding2D, ZeroPadding3D,
+    Activation, ActivityRegularization, Add, AlphaDropout, Average, Concatenate, DataFormat, Dense,
+    Dot, Dropout, ELU, Embedding, Flatten, GaussianDropout, GaussianNoise, Identity, LeakyReLU,
+    Masking, Maximum, Minimum, Multiply, PReLU, Permute, ReLU, RepeatVector, Reshape,
+    ReversibleEmbedding, Softmax, SpatialDropout1D, SpatialDropout2D, SpatialDropout3D, Subtract,
 };
+#[cfg(feature = "convolution")]
+pub use crate::layers::{
+    AdaptiveAveragePooling1D, AdaptiveAveragePooling2D, AdaptiveAveragePooling3D,
+    AdaptiveMaxPooling1D, AdaptiveMaxPooling2D, AdaptiveMaxPooling3D, AveragePooling1D,
+    AveragePooling2D, AveragePooling3D, Conv1D, Conv1DTranspose, Conv2D, Conv2DTranspose, Conv3D,
+    Conv3DTranspose, Cropping1D, Cropping2D, Cropping3D, DepthwiseConv1D, DepthwiseConv2D,
+    GlobalAveragePooling1D, GlobalAveragePooling2D, GlobalAveragePooling3D, GlobalMaxPooling1D,
+    GlobalMaxPooling2D, GlobalMaxPooling3D, MaxPooling1D, MaxPooling2D, MaxPooling3D,
+    SeparableConv1D, SeparableConv2D, UpSampling1D, UpSampling2D, UpSampling3D, ZeroPadding1D,
+    ZeroPadding2D, ZeroPadding3D,
+};
+#[cfg(feature = "attention")]
+pub use crate::layers::{
+    AdditiveAttention, Attention, EinsumDense, GroupQueryAttention, MultiHeadAttention,
+};
+#[cfg(feature = "preprocessing")]
+pub use crate::layers::{
+    AugMix, AutoContrast, CategoryEncoding, CenterCrop,
+    ContrastLimitedAdaptiveHistogramEqualization, CutMix, Discretization, Equalization,
+    HashedCrossing, Hashing, IntegerLookup, MaxNumBoundingBoxes, MelSpectrogram, MixUp,
+    Normalization, RandAugment, RandomBrightness, RandomColorDegeneration, RandomColorJitter,
+    RandomContrast, RandomCrop, RandomElasticTransform, RandomErasing, RandomFlip,
+    RandomGaussianBlur, RandomGrayscale, RandomHue, RandomInvert, RandomPerspective,
+    RandomPosterization, RandomRotation, RandomSaturation, RandomSharpness, RandomShear,
+    RandomTranslation, RandomZoom, Rescaling, Resizing, STFTSpectrogram, Solarization,
+    StringLookup, TextVectorization,
+};
+#[cfg(feature = "normalization")]
+pub use crate::layers::{
+    BatchNormalization, GroupNormalization, LayerNormalization, RMSNormalization, RenormClipping,
+    SpectralNormalization, UnitNormalization,
+};
+#[cfg(feature = "recurrent")]
+pub use crate::layers::{
+    Bidirectional, GRU, GRUCell, LSTM, LSTMCell, RNN, SimpleRNN, SimpleRNNCell, StackedRNNCells,
+    TimeDistributed,
+};
+#[cfg(all(feature = "convolution", feature = "recurrent"))]
+pub use crate::layers::{ConvLSTM1D, ConvLSTM2D, ConvLSTM3D};
 pub use crate::losses::{
     BinaryCrossentropy, BinaryFocalCrossentropy, CTC, CategoricalCrossentropy,
     CategoricalFocalCrossentropy, CategoricalGeneralizedCrossEntropy, CategoricalHinge, Circle,

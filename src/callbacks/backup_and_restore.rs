@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::{BackupFiles, BatchLogs, Callback, Frequency, Logs, State, TrainContext};
 use crate::error::{Error, Result};
+use crate::train::backup::SAFETENSORS;
 
 /// Backs the training up into a folder, and goes on from there when `fit` is called again after an interruption, in whatever
 /// process: to the bit as if nothing had happened. [Keras](https://keras.io/api/callbacks/backup_and_restore/)
@@ -99,6 +100,7 @@ impl BackupAndRestore {
         BackupFiles {
             latest: self.folder.join(LATEST),
             previous,
+            format: &SAFETENSORS,
         }
     }
 

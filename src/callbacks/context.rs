@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::error::{Error, Result};
 use crate::float::Float;
 use crate::models::Model;
+use crate::train::backup::BackupFormat;
 
 /// What a callback may see and change.
 #[derive(Debug)]
@@ -34,6 +35,8 @@ pub(crate) struct BackupFiles {
     pub latest: PathBuf,
     /// The one before, if two are kept.
     pub previous: Option<PathBuf>,
+    /// Reads and writes it: by address, because a program without backups should have none of that code.
+    pub format: &'static BackupFormat,
 }
 
 impl<'a> TrainContext<'a> {

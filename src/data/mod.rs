@@ -13,6 +13,7 @@ pub mod datasets;
 mod folder;
 mod generator;
 pub mod idx;
+#[cfg(feature = "preprocessing")]
 mod images;
 pub mod npy;
 mod npy_rows;
@@ -34,6 +35,7 @@ pub use csv_stream::CsvDataset;
 pub use dataset::{Dataset, Minibatch, Part, Pass, Shapes};
 pub use folder::LabelMode;
 pub use generator::{FromFn, Generator, from_fn, from_generator};
+#[cfg(feature = "preprocessing")]
 pub use images::{ColorMode, ImageFolder, Images, image_dataset_from_directory};
 pub use npy_rows::{NpyRows, from_npy};
 pub use prefetch::Prefetch;

@@ -2,6 +2,7 @@
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::collections::HashMap;
+use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// Whether a kernel may use the current rayon pool.
@@ -19,15 +20,15 @@ const WORTH: usize = 1 << 15;
 impl Par {
     /// Runs both, on two threads if allowed.
     pub fn join(self, a: impl FnOnce() + Send, b: impl FnOnce() + Send) {
-        match self {
-            Par::Serial => {
-                a();
-                b();
-            }
-            Par::Threads => {
-                rayon::join(a, b);
-            }
+        if self == Par::Serial {
+            a();
+            b();
+            return;
         }
+        let (mut a, mut b) = (Some(a), Some(b));
+        fork(&mut || a.take().into_iter().for_each(|a| a()), &mut || {
+            b.take().into_iter().for_each(|b| b())
+        });
     }
 
     /// Calls `f(start, part)` for every part of `piece` elements (the last may be shorter), where `start` is the part's place
@@ -38,10 +39,11 @@ impl Par {
         piece: usize,
         f: impl Fn(usize, &mut [T]) + Sync,
     ) {
-        let mut none = [(); 0];
-        self.pieces(0, data, piece.max(1), &mut none, 0, &|i, part, _| {
-            f(i * piece.max(1), part)
-        });
+        let piece = piece.max(1);
+        let count = data.len().div_ceil(piece);
+        let parts = Parts::new(data, count, piece);
+        // SAFETY: each number comes once.
+        self.split(0, count, &|i| f(i * piece, unsafe { parts.part(i) }));
     }
 
     /// Two slices cut in step: calls `f(i, a_part, b_part)` for the `i`-th parts of `a` (`piece_a` elements each) and of `b`
@@ -57,13 +59,22 @@ impl Par {
         piece_b: usize,
         f: impl Fn(usize, &mut [A], &mut [B]) + Sync,
     ) {
-        self.pieces(0, a, piece_a.max(1), b, piece_b, &f);
+        let count = a.len().div_ceil(piece_a.max(1));
+        let (a, b) = (
+            Parts::new(a, count, piece_a.max(1)),
+            Parts::new(b, count, piece_b),
+        );
+        // SAFETY: each number comes once.
+        self.split(0, count, &|i| {
+            f(i, unsafe { a.part(i) }, unsafe { b.part(i) })
+        });
     }
 
-    /// `count` pieces of each slice, cut in step: calls `f(i, parts)` with piece number `i` of each, `sizes` elements long.
+    /// `count` pieces of each slice, cut in step: calls `f(i, parts)` with piece number `i` of each, `sizes` elements long; the
+    /// last piece is all that is left.
     ///
     /// # Panics
-    /// If a slice has fewer elements than its pieces need.
+    /// If a slice has fewer elements than its pieces need, the last apart.
     pub fn for_each_cut<T: Send, const N: usize>(
         self,
         count: usize,
@@ -71,36 +82,15 @@ impl Par {
         sizes: [usize; N],
         f: impl Fn(usize, [&mut [T]; N]) + Sync,
     ) {
-        self.cut(0, count, slices, sizes, &f);
-    }
-
-    fn cut<T: Send, const N: usize>(
-        self,
-        first: usize,
-        count: usize,
-        slices: [&mut [T]; N],
-        sizes: [usize; N],
-        f: &(impl Fn(usize, [&mut [T]; N]) + Sync),
-    ) {
-        match count {
-            0 => {}
-            1 => f(first, slices),
-            _ => {
-                let half = count / 2;
-                let mut right: [&mut [T]; N] = std::array::from_fn(|_| &mut [][..]);
-                let mut i = 0;
-                let left = slices.map(|slice| {
-                    let (a, b) = slice.split_at_mut(half * sizes[i]);
-                    right[i] = b;
-                    i += 1;
-                    a
-                });
-                self.join(
-                    || self.cut(first, half, left, sizes, f),
-                    || self.cut(first + half, count - half, right, sizes, f),
-                );
-            }
-        }
+        let mut n = 0;
+        let cuts = slices.map(|slice| {
+            n += 1;
+            Parts::new(slice, count, sizes[n - 1])
+        });
+        // SAFETY: each number comes once.
+        self.split(0, count, &|i| {
+            f(i, cuts.each_ref().map(|cut| unsafe { cut.part(i) }))
+        });
     }
 
     /// Calls `f(first, part)` for parts of whole rows, where `first` is the number of the part's first row; for sweeps that cost
@@ -115,28 +105,70 @@ impl Par {
         self.for_each_piece(data, rows * row, |start, part| f(start / row.max(1), part));
     }
 
-    /// Parts from number `first` on, halved until one is left.
-    fn pieces<A: Send, B: Send>(
-        self,
-        first: usize,
-        a: &mut [A],
-        piece_a: usize,
-        b: &mut [B],
-        piece_b: usize,
-        f: &(impl Fn(usize, &mut [A], &mut [B]) + Sync),
-    ) {
-        match a.len().div_ceil(piece_a) {
-            0 => {}
-            1 => f(first, a, b),
-            count => {
-                let half = count / 2;
-                let (a0, a1) = a.split_at_mut(half * piece_a);
-                let (b0, b1) = b.split_at_mut(half * piece_b);
-                let left = || self.pieces(first, a0, piece_a, b0, piece_b, f);
-                let right = || self.pieces(first + half, a1, piece_a, b1, piece_b, f);
-                self.join(left, right);
+    /// Calls `f` once with each of `first..last`, halved until one is left. Serially they come in order.
+    fn split(self, first: usize, last: usize, f: &(dyn Fn(usize) + Sync)) {
+        match (self, last - first) {
+            (Par::Serial, _) => (first..last).for_each(f),
+            (_, 0) => {}
+            (_, 1) => f(first),
+            (_, count) => {
+                let middle = first + count / 2;
+                fork(&mut || self.split(first, middle, f), &mut || {
+                    self.split(middle, last, f)
+                });
             }
         }
+    }
+}
+
+/// The one call of rayon's join: compiled for each pair of closures it would be a sixth of the crate's machine code.
+fn fork(a: &mut (dyn FnMut() + Send), b: &mut (dyn FnMut() + Send)) {
+    rayon::join(a, b);
+}
+
+/// A slice in parts that threads take by number.
+struct Parts<'a, T> {
+    start: *mut T,
+    len: usize,
+    count: usize,
+    piece: usize,
+    slice: PhantomData<&'a mut [T]>,
+}
+
+// SAFETY: what is shared gives each part to one thread only (see `part`).
+unsafe impl<T: Send> Sync for Parts<'_, T> {}
+
+impl<'a, T> Parts<'a, T> {
+    /// `count` parts of `piece` elements; the last takes what is left.
+    fn new(slice: &'a mut [T], count: usize, piece: usize) -> Self {
+        let before_last = count.saturating_sub(1).checked_mul(piece);
+        assert!(
+            before_last.is_some_and(|needed| needed <= slice.len()),
+            "{count} parts of {piece} do not fit in {}",
+            slice.len()
+        );
+        Parts {
+            start: slice.as_mut_ptr(),
+            len: slice.len(),
+            count,
+            piece,
+            slice: PhantomData,
+        }
+    }
+
+    /// # Safety
+    /// `i < count`, and nobody has the part already.
+    #[expect(clippy::mut_from_ref, reason = "each part is given out once")]
+    unsafe fn part(&self, i: usize) -> &mut [T] {
+        debug_assert!(i < self.count);
+        let begin = i * self.piece;
+        let end = if i + 1 == self.count {
+            self.len
+        } else {
+            begin + self.piece
+        };
+        // SAFETY: `begin <= end <= len` as checked when made; parts do not overlap.
+        unsafe { std::slice::from_raw_parts_mut(self.start.add(begin), end - begin) }
     }
 }
 

@@ -18,23 +18,26 @@ pub trait Pointwise: Copy {
     fn slope<const FMA: bool>(self, at: Float) -> Float;
 }
 
-/// `y = f(y)`. The odd ones at the end are padded, because one by one they would cost as much as a vector.
+/// `y = f(y)`. The odd ones at the end are padded, because one by one they would cost as much as a vector; they go through the
+/// same code as the blocks, which is long for every function and level.
 #[inline(always)]
 pub(crate) fn each<const FMA: bool, U: Pointwise>(f: U, y: &mut [Float]) {
     let (blocks, tail) = y.as_chunks_mut::<LANES>();
-    for block in blocks {
-        for y in block {
+    let mut pad = padded(tail);
+    for i in 0..blocks.len() + usize::from(!tail.is_empty()) {
+        for y in blocks.get_mut(i).unwrap_or(&mut pad) {
             *y = f.value::<FMA>(*y);
         }
     }
-    if !tail.is_empty() {
-        let mut pad = [0.0; LANES];
-        pad[..tail.len()].copy_from_slice(tail);
-        for y in &mut pad {
-            *y = f.value::<FMA>(*y);
-        }
-        tail.copy_from_slice(&pad[..tail.len()]);
-    }
+    tail.copy_from_slice(&pad[..tail.len()]);
+}
+
+/// The odd numbers, and zeros after them.
+#[inline(always)]
+fn padded(tail: &[Float]) -> [Float; LANES] {
+    let mut pad = [0.0; LANES];
+    pad[..tail.len()].copy_from_slice(tail);
+    pad
 }
 
 simd_fn! {
@@ -48,22 +51,15 @@ simd_fn! {
     /// `dy *= f'(at)`; padded as `map` is.
     pub fn grad<FMA, U: Pointwise>(f: U, at: &[Float], dy: &mut [Float]) {
         let (blocks, tail) = dy.as_chunks_mut::<LANES>();
-        let (at_blocks, at_tail) = at.as_chunks::<LANES>();
-        for (dy, at) in blocks.iter_mut().zip(at_blocks) {
-            for (dy, at) in dy.iter_mut().zip(at) {
+        let (at_blocks, at_tail) = at[..LANES * blocks.len() + tail.len()].as_chunks::<LANES>();
+        let (mut pad, at_pad) = (padded(tail), padded(at_tail));
+        for i in 0..blocks.len() + usize::from(!tail.is_empty()) {
+            let at = at_blocks.get(i).unwrap_or(&at_pad);
+            for (dy, at) in blocks.get_mut(i).unwrap_or(&mut pad).iter_mut().zip(at) {
                 *dy *= f.slope::<FMA>(*at);
             }
         }
-        if !tail.is_empty() {
-            let mut pad = [0.0; LANES];
-            pad[..at_tail.len()].copy_from_slice(at_tail);
-            for at in &mut pad {
-                *at = f.slope::<FMA>(*at);
-            }
-            for (dy, slope) in tail.iter_mut().zip(&pad) {
-                *dy *= slope;
-            }
-        }
+        tail.copy_from_slice(&pad[..tail.len()]);
     }
 }
 

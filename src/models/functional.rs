@@ -205,6 +205,7 @@ impl Model {
     /// assert_eq!(model.weight_names()[0], "time_distributed/dense/kernel");
     /// # Ok::<(), oxhorn::Error>(())
     /// ```
+    #[cfg(feature = "recurrent")]
     pub fn time_distributed(&self) -> Block {
         match Block::from(self) {
             Block::Model(model) => Block::Model(Nested {

@@ -6,6 +6,9 @@ use super::spec::{Block, MAX_DEPTH, Source, Spec, bind, block_names, key};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::layer::Bound;
+#[cfg(feature = "recurrent")]
+use crate::layer::LayerRef;
+#[cfg(feature = "recurrent")]
 use crate::layers::TimeDistributed;
 use crate::shape::Shape;
 
@@ -161,6 +164,16 @@ impl Lowering {
         }
     }
 
+    /// The call of the layer at every step of the time axes of the models around it.
+    #[cfg(feature = "recurrent")]
+    fn at_every_step(&self, layer: &LayerRef, mut bound: Bound) -> Bound {
+        for _ in 0..self.time_axes {
+            let inner = bound.layer.as_ref().unwrap_or(&layer.layer);
+            bound.layer = Some(TimeDistributed::inlined(inner));
+        }
+        bound
+    }
+
     fn block(
         &mut self,
         block: &Block,
@@ -185,11 +198,8 @@ impl Lowering {
                 outputs
             }
             Block::Layer(layer) => {
-                let mut bound = bound;
-                for _ in 0..self.time_axes {
-                    let inner = bound.layer.as_ref().unwrap_or(&layer.layer);
-                    bound.layer = Some(TimeDistributed::inlined(inner));
-                }
+                #[cfg(feature = "recurrent")]
+                let bound = self.at_every_step(layer, bound);
                 let entry = match self.entries.get(&key(&layer.layer)) {
                     Some(&entry) => entry,
                     None => {

@@ -3,6 +3,7 @@
 mod donor;
 mod functional;
 pub(crate) mod lower;
+#[cfg(feature = "ops")]
 pub mod ops;
 mod pipeline;
 mod sequential;

@@ -42,7 +42,7 @@ pub(crate) mod safetensors;
 #[cfg(feature = "keras")]
 mod save;
 pub(crate) mod source;
-#[cfg(feature = "keras")]
+#[cfg(all(feature = "keras", feature = "preprocessing"))]
 mod text;
 #[cfg(feature = "keras")]
 mod weights;
@@ -53,7 +53,7 @@ mod write_config;
 pub use load::{Loader, load_model};
 #[cfg(feature = "keras")]
 pub use registry::Registry;
-#[cfg(feature = "keras")]
+#[cfg(all(feature = "keras", feature = "preprocessing"))]
 pub use text::{TextInput, TextLayer, TextModel, load_text_model};
 #[cfg(feature = "keras")]
 pub use weights::LoadWeights;

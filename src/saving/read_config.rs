@@ -418,18 +418,15 @@ impl Reader<'_> {
     }
 }
 
-/// Keras's own layer of this class; `None` if there is none. `keras.ops` have a table of their own: both have an `Add`.
+/// Keras's own layer of this class; `None` if there is none.
 fn known_layer(
     module: Option<&str>,
     class: &str,
     config: &Config,
 ) -> Option<Result<std::sync::Arc<dyn crate::layer::Layer>>> {
     match module {
-        Some(module) if module.starts_with("keras.src.ops") => {
-            layers::ops::from_config(class, config)
-        }
         Some(module) if !module.starts_with("keras") => None,
-        _ => layers::from_config(class, config),
+        _ => layers::of_module(module.unwrap_or_default(), class, config),
     }
 }
 

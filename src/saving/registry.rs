@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::layer::Layer;
+use crate::layers;
 use crate::losses::Loss;
 use crate::metrics::Metric;
 use crate::optimizers::Optimizer;
@@ -111,11 +112,18 @@ fn find<'a, T>(table: &'a HashMap<String, T>, class: &str) -> Option<&'a T> {
 /// A class that is neither Keras's nor registered.
 pub(super) fn unknown(kind: &str, class: &str, owner: &str) -> Error {
     let call = kind.replace(' ', "_");
+    let missing = match layers::left_out() {
+        missing if kind == "layer" && !missing.is_empty() => format!(
+            ". This build has none of the layers of oxhorn's features {}",
+            missing.join(", ")
+        ),
+        _ => String::new(),
+    };
     Error::Config {
         path: owner.into(),
         problem: format!(
             "unknown {kind} class `{class}`; a class of your own is passed to the loader: \
-             `Registry::new().{call}(\"{class}\", |config| ..)`"
+             `Registry::new().{call}(\"{class}\", |config| ..)`{missing}"
         ),
     }
 }

@@ -339,11 +339,8 @@ impl<'a> Harness<'a> {
 
     fn check_config(&self) {
         let (class, config) = (self.layer.class_name(), self.layer.config());
-        let read = match self.layer.module().starts_with("keras.src.ops") {
-            true => crate::layers::ops::from_config,
-            false => crate::layers::from_config,
-        };
-        let Some(again) = read(class, &config) else {
+        let read = |config| crate::layers::of_module(self.layer.module(), class, config);
+        let Some(again) = read(&config) else {
             return;
         };
         let again = again
@@ -356,7 +353,7 @@ impl<'a> Harness<'a> {
         );
         let mut unknown = config.clone();
         unknown.insert("no_such_argument".into(), true.into());
-        let refused = read(class, &unknown).is_some_and(|r| r.is_err());
+        let refused = read(&unknown).is_some_and(|r| r.is_err());
         assert!(refused, "{}: an unknown argument is accepted", self.name());
     }
 

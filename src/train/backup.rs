@@ -112,6 +112,26 @@ fn floats(numbers: &[Number]) -> Vec<f64> {
     numbers.iter().map(|n| (*n).into()).collect()
 }
 
+/// How a backup is read and written.
+#[derive(Debug)]
+pub(crate) struct BackupFormat {
+    pub(super) read: fn(
+        &BackupFiles,
+        &mut Trainer,
+        &mut [Box<dyn Callback + '_>],
+        &mut TrainContext<'_>,
+    ) -> Result<Option<Place>>,
+    write: fn(
+        &BackupFiles,
+        Place,
+        &Trainer,
+        &[Box<dyn Callback + '_>],
+        &mut TrainContext<'_>,
+    ) -> Result<()>,
+}
+
+pub(crate) static SAFETENSORS: BackupFormat = BackupFormat { read, write };
+
 /// Writes the backup that a callback has asked for, if one has. `place` is where the training is.
 pub(super) fn serve(
     place: Place,
@@ -119,9 +139,19 @@ pub(super) fn serve(
     callbacks: &[Box<dyn Callback + '_>],
     cx: &mut TrainContext<'_>,
 ) -> Result<()> {
-    let Some(files) = cx.backup.take() else {
-        return Ok(());
-    };
+    match cx.backup.take() {
+        Some(files) => (files.format.write)(&files, place, trainer, callbacks, cx),
+        None => Ok(()),
+    }
+}
+
+fn write(
+    files: &BackupFiles,
+    place: Place,
+    trainer: &Trainer,
+    callbacks: &[Box<dyn Callback + '_>],
+    cx: &mut TrainContext<'_>,
+) -> Result<()> {
     let states = states(callbacks);
     let call = "fit";
     let compiled = cx.model.compiled.as_ref();
@@ -236,7 +266,7 @@ fn set_measured(trainer: &mut Trainer, all: &[Vec<Number>]) -> Option<()> {
 }
 
 /// Reads a backup, if there is one: into the model, its optimizer, the metrics and the callbacks. Where the training goes on.
-pub(super) fn read(
+fn read(
     files: &BackupFiles,
     trainer: &mut Trainer,
     callbacks: &mut [Box<dyn Callback + '_>],

@@ -41,7 +41,7 @@ impl Model {
         if result.is_ok()
             && let Some(files) = cx.backup.take()
         {
-            result = backup::read(&files, trainer, callbacks, &mut cx).map(|found| {
+            result = (files.format.read)(&files, trainer, callbacks, &mut cx).map(|found| {
                 start = found.map_or(start, Start::Found);
             });
         }
@@ -86,7 +86,7 @@ impl Model {
 
 /// Where a training is: before an epoch, or within one, before a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(crate) struct Place {
     pub epoch: usize,
     pub batch: Option<usize>,
 }

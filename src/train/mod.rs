@@ -1,7 +1,7 @@
 //! Training and inference: `compile`, `fit`, `evaluate`, `predict` of [`Model`](crate::models::Model).
 
 mod averages;
-mod backup;
+pub(crate) mod backup;
 mod class_weight;
 pub mod compile;
 mod dataset;

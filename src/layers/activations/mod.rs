@@ -11,3 +11,14 @@ pub use leaky_relu::LeakyReLU;
 pub use prelu::PReLU;
 pub use relu::ReLU;
 pub use softmax::{Softmax, SoftmaxAxis};
+
+use super::{Entry, read};
+
+/// The classes of this family.
+pub(super) const TABLE: &[Entry] = &[
+    ("ELU", read::<ELU>),
+    ("LeakyReLU", read::<LeakyReLU>),
+    ("PReLU", read::<PReLU>),
+    ("ReLU", read::<ReLU>),
+    ("Softmax", read::<Softmax>),
+];

@@ -16,3 +16,13 @@ pub use additive_attention::AdditiveAttention;
 pub use attention::Attention;
 pub use group_query_attention::GroupQueryAttention;
 pub use multi_head_attention::MultiHeadAttention;
+
+use super::{Entry, read};
+
+/// The classes of this family.
+pub(super) const TABLE: &[Entry] = &[
+    ("AdditiveAttention", read::<AdditiveAttention>),
+    ("Attention", read::<Attention>),
+    ("GroupQueryAttention", read::<GroupQueryAttention>),
+    ("MultiHeadAttention", read::<MultiHeadAttention>),
+];

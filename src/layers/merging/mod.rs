@@ -21,3 +21,17 @@ pub use maximum::Maximum;
 pub use minimum::Minimum;
 pub use multiply::Multiply;
 pub use subtract::Subtract;
+
+use super::{Entry, read};
+
+/// The classes of this family.
+pub(super) const TABLE: &[Entry] = &[
+    ("Add", read::<Add>),
+    ("Average", read::<Average>),
+    ("Concatenate", read::<Concatenate>),
+    ("Dot", read::<Dot>),
+    ("Maximum", read::<Maximum>),
+    ("Minimum", read::<Minimum>),
+    ("Multiply", read::<Multiply>),
+    ("Subtract", read::<Subtract>),
+];

@@ -16,6 +16,18 @@ pub use rms_normalization::RMSNormalization;
 pub use spectral_normalization::SpectralNormalization;
 pub use unit_normalization::UnitNormalization;
 
+use super::{Entry, read};
+
+/// The classes of this family.
+pub(super) const TABLE: &[Entry] = &[
+    ("BatchNormalization", read::<BatchNormalization>),
+    ("GroupNormalization", read::<GroupNormalization>),
+    ("LayerNormalization", read::<LayerNormalization>),
+    ("RMSNormalization", read::<RMSNormalization>),
+    ("SpectralNormalization", read::<SpectralNormalization>),
+    ("UnitNormalization", read::<UnitNormalization>),
+];
+
 use super::axes::Axes;
 use crate::error::{Error, Result};
 use crate::float::Float;

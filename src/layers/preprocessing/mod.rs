@@ -97,3 +97,52 @@ pub use stft_spectrogram::STFTSpectrogram;
 pub use string_lookup::StringLookup;
 pub use text_vectorization::{Ngrams, Split, Standardize, TextVectorization};
 pub use tokens::{ToTokens, Token};
+
+use super::{Entry, read};
+
+/// The classes of this family.
+pub(super) const TABLE: &[Entry] = &[
+    ("AugMix", read::<AugMix>),
+    ("AutoContrast", read::<AutoContrast>),
+    ("CategoryEncoding", read::<CategoryEncoding>),
+    ("CenterCrop", read::<CenterCrop>),
+    (
+        "ContrastLimitedAdaptiveHistogramEqualization",
+        read::<ContrastLimitedAdaptiveHistogramEqualization>,
+    ),
+    ("CutMix", read::<CutMix>),
+    ("Discretization", read::<Discretization>),
+    ("Equalization", read::<Equalization>),
+    ("HashedCrossing", read::<HashedCrossing>),
+    ("Hashing", read::<Hashing>),
+    ("IntegerLookup", read::<IntegerLookup>),
+    ("MaxNumBoundingBoxes", read::<MaxNumBoundingBoxes>),
+    ("MelSpectrogram", read::<MelSpectrogram>),
+    ("MixUp", read::<MixUp>),
+    ("Normalization", read::<Normalization>),
+    ("RandAugment", read::<RandAugment>),
+    ("RandomBrightness", read::<RandomBrightness>),
+    ("RandomColorDegeneration", read::<RandomColorDegeneration>),
+    ("RandomColorJitter", read::<RandomColorJitter>),
+    ("RandomContrast", read::<RandomContrast>),
+    ("RandomCrop", read::<RandomCrop>),
+    ("RandomElasticTransform", read::<RandomElasticTransform>),
+    ("RandomErasing", read::<RandomErasing>),
+    ("RandomFlip", read::<RandomFlip>),
+    ("RandomGaussianBlur", read::<RandomGaussianBlur>),
+    ("RandomGrayscale", read::<RandomGrayscale>),
+    ("RandomHue", read::<RandomHue>),
+    ("RandomInvert", read::<RandomInvert>),
+    ("RandomPerspective", read::<RandomPerspective>),
+    ("RandomPosterization", read::<RandomPosterization>),
+    ("RandomRotation", read::<RandomRotation>),
+    ("RandomSaturation", read::<RandomSaturation>),
+    ("RandomSharpness", read::<RandomSharpness>),
+    ("RandomShear", read::<RandomShear>),
+    ("RandomTranslation", read::<RandomTranslation>),
+    ("RandomZoom", read::<RandomZoom>),
+    ("Rescaling", read::<Rescaling>),
+    ("Resizing", read::<Resizing>),
+    ("STFTSpectrogram", read::<STFTSpectrogram>),
+    ("Solarization", read::<Solarization>),
+];

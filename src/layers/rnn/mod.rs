@@ -3,7 +3,9 @@
 mod bidirectional;
 mod builders;
 mod cell;
+#[cfg(feature = "convolution")]
 mod conv_lstm;
+#[cfg(feature = "convolution")]
 mod conv_lstm_cell;
 mod directions;
 mod formula;
@@ -25,7 +27,9 @@ pub(crate) const CELLS: [&str; 4] = ["SimpleRNNCell", "LSTMCell", "GRUCell", "St
 
 pub use bidirectional::Bidirectional;
 pub use cell::{AllRows, At, Cell, Room, Step, StepBack, Way};
+#[cfg(feature = "convolution")]
 pub use conv_lstm::{ConvLSTM1D, ConvLSTM2D, ConvLSTM3D};
+#[cfg(feature = "convolution")]
 pub use conv_lstm_cell::ConvLSTMCell;
 pub use formula::RecurrentCell;
 pub use gru::{GRU, GRUCell};
@@ -35,3 +39,21 @@ pub use merge::MergeMode;
 pub use over_cells::{CellRef, CellTree, RNN, StackedRNNCells};
 pub use simple_rnn::{SimpleRNN, SimpleRNNCell};
 pub use time_distributed::TimeDistributed;
+
+use super::{Entry, read};
+
+/// The classes of this family.
+pub(super) const TABLE: &[Entry] = &[
+    ("Bidirectional", read::<Bidirectional>),
+    #[cfg(feature = "convolution")]
+    ("ConvLSTM1D", ConvLSTM1D::read),
+    #[cfg(feature = "convolution")]
+    ("ConvLSTM2D", ConvLSTM2D::read),
+    #[cfg(feature = "convolution")]
+    ("ConvLSTM3D", ConvLSTM3D::read),
+    ("GRU", GRU::read),
+    ("LSTM", LSTM::read),
+    ("RNN", RNN::read),
+    ("SimpleRNN", SimpleRNN::read),
+    ("TimeDistributed", read::<TimeDistributed>),
+];
