@@ -83,12 +83,11 @@ fn parts<const N: usize>(row: &[Float], u: usize) -> [&[Float]; N] {
 /// The same for writing.
 #[inline(always)]
 fn parts_mut<const N: usize>(mut row: &mut [Float], u: usize) -> [&mut [Float]; N] {
-    let mut parts = [const { &mut [][..] }; N];
-    for to in &mut parts {
+    std::array::from_fn(|_| {
         let (part, rest) = std::mem::take(&mut row).split_at_mut(u);
-        (*to, row) = (part, rest);
-    }
-    parts
+        row = rest;
+        part
+    })
 }
 
 simd_fn! {
