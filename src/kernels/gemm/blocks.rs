@@ -3,7 +3,7 @@
 use super::gemv::{Combine, Dots};
 use super::pack::{Space, Strip, Strips};
 use super::simd::Simd;
-use super::tile::{Places, Tiles, has_rows, most_rows};
+use super::tile::{MAX_STEP, Places, Tiles, has_rows, most_rows};
 use crate::float::Float;
 use crate::kernels::parallel::Par;
 
@@ -50,9 +50,9 @@ unsafe impl Sync for Product {}
 pub(super) const WORTH_THREADS: usize = 1 << 20;
 /// The same for a product with a vector, which is bound by memory.
 const WORTH_THREADS_VECTOR: usize = 1 << 18;
-/// Most of k in one block: a strip of B (512 x 32) and one of A (12 x 512) then share the second cache with their neighbours.
+/// Most of k in one block: a strip of B (320 x 16 with AVX2) then stays in the first cache while those of A pass by.
 pub(super) const BLOCK_K: usize = 320;
-/// Most rows of a packed block of A: 256 x 320 numbers are a third of a second-level cache.
+/// Most rows of a block of A: 256 x 320 numbers are a third of a second-level cache.
 const BLOCK_M: usize = 240;
 /// Most columns of a packed block of B.
 const BLOCK_N: usize = 512;
@@ -235,7 +235,8 @@ impl Product {
     unsafe fn blocks<S: Simd>(self) {
         let shape = Shape::of::<S>(self.m, self.n);
         let pack_b = self.b.col != 1 || self.m > 4 * shape.rows;
-        let pack_a = (self.a.row != 1 && self.a.col != 1) || self.n > 4 * shape.cols;
+        let far = self.a.col > MAX_STEP || (self.a.row != 1 && self.a.col != 1);
+        let pack_a = far || self.n > 4 * shape.cols;
         let k = self.k.div_ceil(self.k.div_ceil(BLOCK_K));
         let room_a = if pack_a { self.m.min(BLOCK_M) * k } else { 0 };
         let room_b = if pack_b {
@@ -251,9 +252,8 @@ impl Product {
                     // SAFETY: the blocks are parts of the product and fit the room.
                     unsafe {
                         block.pack_b::<S>(shape, pack_b, b);
-                        let step = if pack_a { BLOCK_M } else { self.m };
-                        for i in (0..self.m).step_by(step) {
-                            let mut block = block.rows(i, step.min(self.m - i));
+                        for i in (0..self.m).step_by(BLOCK_M) {
+                            let mut block = block.rows(i, BLOCK_M.min(self.m - i));
                             if pack_a {
                                 block.pack_a::<S>(shape, a);
                             }
@@ -389,8 +389,9 @@ impl Shape {
             if left == 0 {
                 return None;
             }
-            let (rows, count) = match left / self.rows {
-                full @ 3.. => (self.rows, full - 2),
+            let (rows, count) = match (left / self.rows, left % self.rows) {
+                (full @ 1.., 0) => (self.rows, full),
+                (full @ 3.., _) => (self.rows, full - 2),
                 _ => (self.even(left), 1),
             };
             let tiles = (first, rows, count);

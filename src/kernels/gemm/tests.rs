@@ -91,6 +91,29 @@ fn agrees_with_the_definition_at_every_level() {
 }
 
 #[test]
+fn tiles_cover_every_row_once() {
+    fn check<S: super::simd::Simd>() {
+        for n in [S::LANES, 2 * S::LANES, 3 * S::LANES, 9 * S::LANES] {
+            for m in 1..200 {
+                let mut next = 0;
+                for (first, rows, count) in super::blocks::Shape::of::<S>(m, n).tiles(m) {
+                    let known = super::tile::has_rows(S::SUMS, rows);
+                    assert!(first == next && known && count > 0, "{m} x {n}: {rows}");
+                    next += rows * count;
+                }
+                assert_eq!(next, m);
+            }
+        }
+    }
+    check::<super::portable::Portable>();
+    #[cfg(all(target_arch = "x86_64", not(float64)))]
+    {
+        check::<super::x86::Avx2>();
+        check::<super::x86::Avx512>();
+    }
+}
+
+#[test]
 fn agrees_where_blocks_meet() {
     let shapes = [
         (1, 700, 1300),

@@ -1,10 +1,14 @@
 //! The innermost kernel: small tiles of C held in registers while k runs.
 
+use super::blocks::BLOCK_K;
 use super::simd::{Kernel, Simd};
 use crate::float::Float;
 
 /// Most rows of C in one tile.
 pub(super) const MAX_ROWS: usize = 12;
+
+/// Largest distance of columns of A: those of a block are counted in 32 bits.
+pub(super) const MAX_STEP: usize = u32::MAX as usize / BLOCK_K;
 
 /// From this k on, the rows of C are asked for before the sums, so that they have come from a far cache when those are ready.
 const PREFETCH: usize = 64;

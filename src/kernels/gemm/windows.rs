@@ -4,7 +4,7 @@
 use super::blocks::{BLOCK_K, Shape, WORTH_THREADS};
 use super::pack::{Space, Strip, Strips};
 use super::simd::Simd;
-use super::tile::{Places, Tiles};
+use super::tile::{MAX_STEP, Places, Tiles};
 use super::{Accum, Level, Mat};
 use crate::float::Float;
 use crate::kernels::parallel::Par;
@@ -167,6 +167,9 @@ pub(super) fn gemm_windows_with(
             (0..m).for_each(|i| c[c_rows.at(i)..][..n].fill(0.0));
         }
         return;
+    }
+    if let Starts::Every(step) = a.cols {
+        assert!(step <= MAX_STEP, "windows: columns of A are too far apart");
     }
     let last = a.rows.last(m).and_then(|r| r.checked_add(a.cols.last(k)?));
     assert!(
