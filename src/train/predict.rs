@@ -75,8 +75,8 @@ impl Pool {
 /// Elements of the widest value in one piece of a large batch: enough rows that packing the weights costs little, few enough that
 /// their values stay near.
 const PIECE: usize = 1 << 17;
-/// Multiplications below which a second thread is not worth waking: on one thread they take about a hundred microseconds.
-const WORTH_THREADS: usize = 1 << 22;
+/// Multiplications below which a second thread is not worth waking: on one thread they take 130 microseconds.
+const WORTH_THREADS: usize = 5 << 20;
 
 impl Model {
     /// The output for these inputs, batch first.
