@@ -20,9 +20,16 @@ pub fn to_config(object: &impl Serialize) -> Config {
 /// The struct of that configuration; missing fields take the struct's defaults, unknown ones are an error that names them.
 pub fn from_config<T: DeserializeOwned>(class: &str, config: &Config) -> Result<T> {
     // Not `Value`'s own deserializer, which would compile for each struct how it is read from a list, too.
-    let fields = config.iter().map(|(name, value)| (name.as_str(), value));
-    T::deserialize(MapDeserializer::new(fields)).map_err(|e: serde_json::Error| Error::Config {
+    T::deserialize(MapDeserializer::new(fields(config))).map_err(|e| refused(class, e))
+}
+
+fn fields(config: &Config) -> impl Iterator<Item = (&str, &Value)> {
+    config.iter().map(|(name, value)| (name.as_str(), value))
+}
+
+fn refused(class: &str, e: serde_json::Error) -> Error {
+    Error::Config {
         path: class.into(),
         problem: e.to_string(),
-    })
+    }
 }

@@ -155,7 +155,7 @@ fn header(shape: &[usize]) -> Vec<u8> {
     .concat()
 }
 
-fn put(w: &mut (impl Write + ?Sized), shape: &[usize], values: &[Float]) -> io::Result<()> {
+fn put(w: &mut dyn Write, shape: &[usize], values: &[Float]) -> io::Result<()> {
     w.write_all(&header(shape))?;
     write_f32(w, values)
 }

@@ -5,8 +5,8 @@ use std::marker::PhantomData;
 
 use serde::{Deserialize, Serialize};
 
-use super::thresholds::{Counter, Counts, check_class, is_even};
-use super::{Metric, Thresholds, described, mean_of, ratio, same_shape, weight_at};
+use super::thresholds::{Counter, Counts, NOWHERE, check_class, is_even};
+use super::{Metric, Thresholds, described, mean_of, ratio, same_shape};
 use crate::config::{Config, from_config, to_config};
 use crate::error::{Error, Result};
 use crate::float::Float;
@@ -122,6 +122,40 @@ struct Arguments {
     class_id: Option<usize>,
 }
 
+impl Arguments {
+    /// What is above counts as positive when nothing else is said.
+    fn default_threshold(&self) -> f64 {
+        // With `top_k` the others are put at -1e10, and everything else is positive.
+        if self.top_k.is_some() {
+            NOWHERE.into()
+        } else {
+            0.5
+        }
+    }
+
+    fn counter(&self) -> Counter {
+        let list = self.thresholds.list(self.default_threshold());
+        Counter::new(&list, is_even(&list))
+    }
+
+    fn check(&self, y_true: &Shape, y_pred: &Shape) -> Result<()> {
+        self.thresholds.check()?;
+        check_class(self.class_id, y_pred)?;
+        match (self.top_k, y_pred.last()) {
+            (Some(0), _) => return Err(Error::arg("top_k", "a positive number", 0)),
+            (Some(k), Some(classes)) if k > classes => {
+                return Err(Error::arg(
+                    "top_k",
+                    format!("at most the {classes} classes"),
+                    k,
+                ));
+            }
+            _ => {}
+        }
+        same_shape(y_true, y_pred)
+    }
+}
+
 impl<K: Kind> Default for ConfusionMetric<K> {
     fn default() -> Self {
         ConfusionMetric {
@@ -144,21 +178,6 @@ impl<K: Kind> ConfusionMetric<K> {
     pub fn thresholds(mut self, thresholds: impl Into<Thresholds>) -> Self {
         self.arguments.thresholds = thresholds.into();
         self
-    }
-
-    /// What is above counts as positive when nothing else is said.
-    fn default_threshold(&self) -> f64 {
-        // With `top_k` the others are put at -1e10, and everything else is positive.
-        if self.arguments.top_k.is_some() {
-            NOWHERE.into()
-        } else {
-            0.5
-        }
-    }
-
-    fn new_counter(&self) -> Counter {
-        let list = self.arguments.thresholds.list(self.default_threshold());
-        Counter::new(&list, is_even(&list))
     }
 
     pub(super) fn read(name: Option<&str>, config: &Config) -> Result<Self> {
@@ -202,15 +221,6 @@ macro_rules! selecting {
 
 selecting!(Precision Recall);
 
-/// Where Keras puts predictions that are not among the `k` largest: below every threshold.
-const NOWHERE: f32 = -1e10;
-
-/// Whether prediction `j` of a row is among its `k` largest; of equal ones the first go first.
-fn among_largest(p: &[Float], j: usize, k: usize) -> bool {
-    let before = |(i, v): (usize, &Float)| *v > p[j] || (*v == p[j] && i < j);
-    p.iter().enumerate().filter(|&pair| before(pair)).count() < k
-}
-
 impl<K: Kind> Metric for ConfusionMetric<K> {
     fn class_name(&self) -> &'static str {
         K::CLASS
@@ -227,20 +237,7 @@ impl<K: Kind> Metric for ConfusionMetric<K> {
     }
 
     fn check(&self, y_true: &Shape, y_pred: &Shape) -> Result<()> {
-        self.arguments.thresholds.check()?;
-        check_class(self.arguments.class_id, y_pred)?;
-        match (self.arguments.top_k, y_pred.last()) {
-            (Some(0), _) => return Err(Error::arg("top_k", "a positive number", 0)),
-            (Some(k), Some(classes)) if k > classes => {
-                return Err(Error::arg(
-                    "top_k",
-                    format!("at most the {classes} classes"),
-                    k,
-                ));
-            }
-            _ => {}
-        }
-        same_shape(y_true, y_pred)
+        self.arguments.check(y_true, y_pred)
     }
 
     fn reset(&mut self) {
@@ -248,28 +245,12 @@ impl<K: Kind> Metric for ConfusionMetric<K> {
     }
 
     fn update(&mut self, y_true: View<'_>, y_pred: View<'_>, weight: Option<&[Float]>) {
-        let mut counter = self.counter.take().unwrap_or_else(|| self.new_counter());
         let Arguments {
             top_k, class_id, ..
-        } = &self.arguments;
-        let (cols, rows) = (y_pred.cols(), y_pred.rows());
-        let columns = match class_id {
-            Some(class) => *class..*class + 1,
-            None => 0..cols,
-        };
-        let pairs = y_true
-            .data
-            .chunks_exact(cols)
-            .zip(y_pred.data.chunks_exact(cols));
-        for (r, (t, p)) in pairs.enumerate() {
-            let weight = weight_at(weight, r, y_pred.batch, rows);
-            for j in columns.clone() {
-                let left = top_k.is_none_or(|k| among_largest(p, j, k));
-                let p = if left { p[j] } else { Float::from(NOWHERE) };
-                counter.add(t[j] != 0.0, p, weight);
-            }
-        }
-        self.counter = Some(counter);
+        } = self.arguments;
+        self.counter
+            .get_or_insert_with(|| self.arguments.counter())
+            .add_batch(y_true, y_pred, weight, class_id, top_k);
     }
 
     fn result(&self) -> f64 {
@@ -298,7 +279,7 @@ impl<K: Kind> Metric for ConfusionMetric<K> {
 
     fn set_state(&mut self, state: &[f64]) -> bool {
         self.counter = None;
-        let mut counter = self.new_counter();
+        let mut counter = self.arguments.counter();
         let fits = state.is_empty() || counter.set_state(state);
         if fits && !state.is_empty() {
             self.counter = Some(counter);
@@ -347,7 +328,6 @@ mod tests {
         assert_eq!(value(Precision::default().top_k(1)), 0.5);
         assert_eq!(value(Precision::default().top_k(2).class_id(2)), 1.0);
         assert_eq!(value(Precision::default().class_id(0)), 0.0);
-        assert!(among_largest(&[1.0, 1.0, 0.0], 0, 1) && !among_largest(&[1.0, 1.0, 0.0], 1, 1));
         for bad in [
             Precision::default().class_id(3),
             Precision::default().top_k(4),

@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use serde_json::Value;
 
 use super::thresholds::{Counter, Counts, check_class, check_count, even};
-use super::{Metric, described, ratio, same_shape, weight_at};
+use super::{Metric, described, ratio, same_shape};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::float::Float;
@@ -209,21 +209,7 @@ impl<P: Point> Metric for OperatingPoint<P> {
 
     fn update(&mut self, y_true: View<'_>, y_pred: View<'_>, weight: Option<&[Float]>) {
         let mut counter = self.counter.take().unwrap_or_else(|| self.new_counter());
-        let (cols, rows) = (y_pred.cols(), y_pred.rows());
-        let columns = match self.class_id {
-            Some(class) => class..class + 1,
-            None => 0..cols,
-        };
-        let pairs = y_true
-            .data
-            .chunks_exact(cols)
-            .zip(y_pred.data.chunks_exact(cols));
-        for (r, (t, p)) in pairs.enumerate() {
-            let weight = weight_at(weight, r, y_pred.batch, rows);
-            for j in columns.clone() {
-                counter.add(t[j] != 0.0, p[j], weight);
-            }
-        }
+        counter.add_batch(y_true, y_pred, weight, self.class_id, None);
         self.counter = Some(counter);
     }
 

@@ -5,9 +5,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::weight_at;
 use crate::error::{Error, Result};
 use crate::float::Float;
 use crate::shape::Shape;
+use crate::tensor::View;
 
 /// The thresholds of a metric: Keras's default, one, or several (the metric then has one value each).
 ///
@@ -133,6 +135,15 @@ enum Rule {
     Sorted(Vec<Float>),
 }
 
+/// Where Keras puts predictions that are not among the `k` largest: below every threshold.
+pub(super) const NOWHERE: f32 = -1e10;
+
+/// Whether prediction `j` of a row is among its `k` largest; of equal ones the first go first.
+fn among_largest(p: &[Float], j: usize, k: usize) -> bool {
+    let before = |(i, v): (usize, &Float)| *v > p[j] || (*v == p[j] && i < j);
+    p.iter().enumerate().filter(|&pair| before(pair)).count() < k
+}
+
 /// Counts at thresholds.
 #[derive(Clone, Debug)]
 pub(super) struct Counter {
@@ -182,6 +193,31 @@ impl Counter {
     pub fn add(&mut self, wanted: bool, p: Float, weight: f64) {
         let bucket = self.bucket(p);
         self.buckets[bucket][usize::from(!wanted)] += weight;
+    }
+
+    /// Adds a batch: every prediction, or only those of the column `class_id` of the last axis, or among the `top_k` of a row.
+    pub fn add_batch(
+        &mut self,
+        y_true: View<'_>,
+        y_pred: View<'_>,
+        weight: Option<&[Float]>,
+        class_id: Option<usize>,
+        top_k: Option<usize>,
+    ) {
+        let (cols, rows) = (y_pred.cols(), y_pred.rows());
+        let columns = match class_id {
+            Some(class) => class..class + 1,
+            None => 0..cols,
+        };
+        let truth = y_true.data.chunks_exact(cols);
+        for (r, (t, p)) in truth.zip(y_pred.data.chunks_exact(cols)).enumerate() {
+            let weight = weight_at(weight, r, y_pred.batch, rows);
+            for j in columns.clone() {
+                let left = top_k.is_none_or(|k| among_largest(p, j, k));
+                let p = if left { p[j] } else { Float::from(NOWHERE) };
+                self.add(t[j] != 0.0, p, weight);
+            }
+        }
     }
 
     /// Counts at every threshold, in ascending order.
@@ -270,6 +306,11 @@ mod tests {
             (counts[1].tp, counts[1].fn_, counts[1].fp, counts[1].tn),
             (3.0, 0.0, 4.0, 0.0)
         );
+    }
+
+    #[test]
+    fn the_largest_of_equal_ones_is_the_first() {
+        assert!(among_largest(&[1.0, 1.0, 0.0], 0, 1) && !among_largest(&[1.0, 1.0, 0.0], 1, 1));
     }
 
     #[test]

@@ -232,7 +232,7 @@ fn layer_vars(model: &Model) -> Vec<(String, Vec<usize>)> {
 }
 
 /// Writes a whole model as Keras 3 writes `.h5`.
-pub(super) fn write(model: &Model, w: &mut (impl Write + ?Sized)) -> Result<()> {
+pub(super) fn write(model: &Model, w: &mut dyn Write) -> Result<()> {
     model.require_built("save")?;
     let mut file = H5Writer::new();
     file.attr_string("", "backend", "tensorflow")?;

@@ -135,7 +135,7 @@ fn brain(bits: u16) -> f32 {
 
 /// Writes numbers as little-endian `f32`, piece by piece.
 #[allow(clippy::unnecessary_cast)] // `Float` may be `f64`.
-pub(crate) fn write_f32(w: &mut (impl Write + ?Sized), values: &[Float]) -> io::Result<()> {
+pub(crate) fn write_f32(w: &mut dyn Write, values: &[Float]) -> io::Result<()> {
     let mut buffer = vec![0; PIECE.min(values.len().saturating_mul(4))];
     for part in values.chunks(PIECE / 4) {
         let bytes = &mut buffer[..part.len() * 4];
@@ -148,7 +148,7 @@ pub(crate) fn write_f32(w: &mut (impl Write + ?Sized), values: &[Float]) -> io::
 }
 
 /// Writes numbers as they are, little-endian, piece by piece.
-pub(crate) fn write_floats(w: &mut (impl Write + ?Sized), values: &[Float]) -> io::Result<()> {
+pub(crate) fn write_floats(w: &mut dyn Write, values: &[Float]) -> io::Result<()> {
     const SIZE: usize = size_of::<Float>();
     let mut buffer = vec![0; PIECE.min(values.len().saturating_mul(SIZE))];
     for part in values.chunks(PIECE / SIZE) {

@@ -237,7 +237,7 @@ fn number(dtype: &str) -> Option<Number> {
 
 /// Writes tensors (name, shape, values) with the precision of [`Float`], in the order given.
 pub(crate) fn write_safetensors(
-    w: &mut impl Write,
+    w: &mut dyn Write,
     tensors: &[(&str, &[usize], &[Float])],
     metadata: &[(&str, &str)],
 ) -> io::Result<()> {

@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 
-use super::repeats::Repeats;
 use super::update::{member_of, members};
 use crate::error::{Error, Result};
 use crate::float::Float;
@@ -30,8 +29,6 @@ pub struct OptimizerState {
     pub(super) averages_shown: bool,
     /// Sum of gradients on the way to the next update, in the layout of the weights.
     pub(super) accumulated: Option<Buffer>,
-    /// Scratch of an update.
-    pub(super) repeats: Repeats,
     /// The adaptive scale of the loss.
     pub(super) dynamic: Option<DynamicScale>,
 }
@@ -109,7 +106,6 @@ impl OptimizerState {
             average: None,
             averages_shown: false,
             accumulated: None,
-            repeats: Repeats::default(),
             dynamic,
         }
     }

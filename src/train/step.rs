@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::compile::Compiled;
 use super::measure::{Mean, measures, name_measures};
 use super::output::{Output, Room};
+use super::repeats::Repeats;
 use super::update::UpdatePlan;
 use crate::error::{Error, Result};
 use crate::float::Float;
@@ -34,6 +35,7 @@ pub struct Trainer {
     train: Workspace,
     infer: Workspace,
     dw: Buffer,
+    repeats: Repeats,
     /// The states that some tests started from, carried from batch to batch; only with stateful layers.
     carried: Option<Buffer>,
     room: Room,
@@ -127,6 +129,7 @@ impl Trainer {
         Ok(Trainer {
             update: UpdatePlan::new(&graph, &compiled.optimizer)?,
             dw: Buffer::zeros(graph.params_len),
+            repeats: Repeats::default(),
             graph,
             outputs,
             targets: targets.to_vec(),
@@ -312,7 +315,7 @@ impl Trainer {
             &mut compiled.state,
             weights,
             &mut dw,
-            &mut ws.lookups,
+            (&mut ws.lookups, &mut self.repeats),
             par,
         );
         Pass::update_state(&graph, &plan, &ws, &mut weights.state);

@@ -162,7 +162,8 @@ impl UpdatePlan {
         }
     }
 
-    /// One step: changes `weights` by the gradients `dw` (which it may change too).
+    /// One step: changes `weights` by the gradients `dw` (which it may change too, as it does the rows that were looked up; `repeats` is
+    /// scratch).
     pub fn apply(
         &self,
         graph: &Graph,
@@ -170,7 +171,7 @@ impl UpdatePlan {
         state: &mut OptimizerState,
         weights: &mut Weights,
         dw: &mut [Float],
-        lookups: &mut Lookups,
+        (lookups, repeats): (&mut Lookups, &mut Repeats),
         par: Par,
     ) {
         let scale = 1.0 / state.loss_scale(optimizer);
@@ -206,8 +207,8 @@ impl UpdatePlan {
                     .tables
                     .iter()
                     .map(|&v| (v, graph.vars[v].range.clone()));
-                state.repeats.find(lookups, tables);
-                scale *= plan.clip(graph, dw, scale, &state.repeats, lookups);
+                repeats.find(lookups, tables);
+                scale *= plan.clip(graph, dw, scale, repeats, lookups);
                 let memory = &mut state.memories[member];
                 plan.optimizer.advance(before + 1, &mut memory.scalars);
                 let by_rows = plan.optimizer.common().global_clipnorm.is_none();
@@ -220,7 +221,7 @@ impl UpdatePlan {
                         scalars: &memory.scalars,
                     };
                     if by_rows {
-                        let (repeats, slots) = (&mut state.repeats, &mut state.slots);
+                        let slots = &mut state.slots;
                         plan.separate(graph, &tick, run, repeats, lookups, slots, weights, dw);
                     }
                     let par = par_of(&run.range);

@@ -17,13 +17,13 @@ pub(super) const FLOAT_TYPE: [u8; 20] = [
 ];
 
 /// Where the file goes, and how far it has come; only counts if there is no writer.
-pub(super) struct Out<'w, W: ?Sized> {
-    w: Option<&'w mut W>,
+pub(super) struct Out<'w> {
+    w: Option<&'w mut dyn Write>,
     pub at: u64,
 }
 
-impl<'w, W: Write + ?Sized> Out<'w, W> {
-    pub fn new(w: Option<&'w mut W>) -> Self {
+impl<'w> Out<'w> {
+    pub fn new(w: Option<&'w mut dyn Write>) -> Self {
         Out { w, at: 0 }
     }
 
@@ -36,7 +36,7 @@ impl<'w, W: Write + ?Sized> Out<'w, W> {
     pub fn stream(
         &mut self,
         len: u64,
-        write: impl FnOnce(&mut W) -> io::Result<()>,
+        write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
     ) -> io::Result<u64> {
         let at = self.at;
         let padding = len.next_multiple_of(8) - len;
@@ -74,10 +74,7 @@ pub(super) fn superblock(root: u64, end: u64) -> Vec<u8> {
 }
 
 /// Writes names, symbol tables and the B-tree over them; the symbol table message.
-pub(super) fn symbol_tables<W: Write + ?Sized>(
-    out: &mut Out<'_, W>,
-    children: &[(&str, u64)],
-) -> io::Result<Vec<u8>> {
+pub(super) fn symbol_tables(out: &mut Out<'_>, children: &[(&str, u64)]) -> io::Result<Vec<u8>> {
     // The empty name comes first: it is less than all others.
     let mut names = vec![0; 8];
     let mut offsets = Vec::with_capacity(children.len());
@@ -143,10 +140,7 @@ pub(super) fn symbol_tables<W: Write + ?Sized>(
 }
 
 /// Writes strings to the heap; a reference to each: length, collection, index.
-pub(super) fn heap<W: Write + ?Sized>(
-    out: &mut Out<'_, W>,
-    texts: &[&str],
-) -> io::Result<Vec<[u8; 16]>> {
+pub(super) fn heap(out: &mut Out<'_>, texts: &[&str]) -> io::Result<Vec<[u8; 16]>> {
     let mut references = Vec::with_capacity(texts.len());
     let mut rest = texts;
     while !rest.is_empty() {

@@ -180,7 +180,7 @@ impl<'a> H5Writer<'a> {
     }
 
     /// Writes the file from front to back.
-    pub(crate) fn write_to(&self, w: &mut (impl Write + ?Sized)) -> io::Result<()> {
+    pub(crate) fn write_to(&self, w: &mut dyn Write) -> io::Result<()> {
         let (root, end) = self.measure();
         let mut out = Out::new(Some(w));
         out.put(&superblock(root, end))?;
@@ -196,7 +196,7 @@ impl<'a> H5Writer<'a> {
 
     /// Where the root's header will lie, and the end of the file.
     fn measure(&self) -> (u64, u64) {
-        let mut out = Out::<io::Sink>::new(None);
+        let mut out = Out::new(None);
         out.at = superblock(0, 0).len() as u64;
         let root = self.root.write(&mut out).expect("nothing is written");
         (root, out.at)
@@ -209,7 +209,7 @@ fn error(path: &str, problem: impl Into<String>) -> Error {
 
 impl Object<'_> {
     /// Writes all that belongs to the object, then its header; the address of the header.
-    fn write<W: Write + ?Sized>(&self, out: &mut Out<'_, W>) -> io::Result<u64> {
+    fn write(&self, out: &mut Out<'_>) -> io::Result<u64> {
         let mut messages = match &self.content {
             Content::Group(members) => {
                 let mut children = Vec::with_capacity(members.len());
@@ -282,7 +282,7 @@ impl Values<'_> {
         }
     }
 
-    fn write(&self, w: &mut (impl Write + ?Sized)) -> io::Result<()> {
+    fn write(&self, w: &mut dyn Write) -> io::Result<()> {
         match self {
             Values::F32(values) => write_f32(w, values),
             Values::I64(values) => values
