@@ -269,6 +269,7 @@ impl Product {
     /// whose last vector is partial, because tiles read whole vectors.
     unsafe fn pack_b<S: Simd>(&self, shape: Shape, all: bool, dst: *mut Float) {
         if all && self.b.col == 1 {
+            // SAFETY: the strips are B, and the room is large enough for all of them.
             return unsafe {
                 S::run(Strips {
                     src: self.b.data,
