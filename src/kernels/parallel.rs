@@ -64,9 +64,10 @@ impl Par {
             Parts::new(a, count, piece_a.max(1)),
             Parts::new(b, count, piece_b),
         );
-        // SAFETY: each number comes once.
         self.split(0, count, &|i| {
-            f(i, unsafe { a.part(i) }, unsafe { b.part(i) })
+            // SAFETY: each number comes once.
+            let (a, b) = unsafe { (a.part(i), b.part(i)) };
+            f(i, a, b);
         });
     }
 
@@ -87,9 +88,9 @@ impl Par {
             n += 1;
             Parts::new(slice, count, sizes[n - 1])
         });
-        // SAFETY: each number comes once.
         self.split(0, count, &|i| {
-            f(i, cuts.each_ref().map(|cut| unsafe { cut.part(i) }))
+            // SAFETY: each number comes once.
+            f(i, cuts.each_ref().map(|cut| unsafe { cut.part(i) }));
         });
     }
 

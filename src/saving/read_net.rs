@@ -292,6 +292,9 @@ fn node(block: usize, value: &Value, owner: &str) -> Result<Node> {
             ));
         }
     }
+    // Keras writes the default of `training` where none was given (Dropout: false, RandomFlip: true), and in `fit`, `evaluate` and
+    // `predict` its own takes the place of whatever was given.
+    node.call.kwargs.retain(|(key, _)| key != "training");
     Ok(node)
 }
 

@@ -380,3 +380,27 @@ fn configurations_that_lie_are_errors() {
         assert!(e.is_err(), "{history} {outputs}");
     }
 }
+
+#[test]
+fn training_that_keras_writes_into_calls_is_no_order() {
+    // Keras writes its defaults: nobody gave `training` here.
+    let json = r#"{"module": "keras.src.models.functional", "class_name": "Functional", "config": {"name": "functional",
+        "trainable": true, "layers": [
+        {"module": "keras.layers", "class_name": "InputLayer", "name": "input_layer", "registered_name": null, "inbound_nodes": [],
+         "config": {"batch_shape": [null, 64], "dtype": "float32", "sparse": false, "name": "input_layer"}},
+        {"module": "keras.layers", "class_name": "Dropout", "name": "dropout", "registered_name": null,
+         "config": {"name": "dropout", "trainable": true, "rate": 0.5, "seed": null, "noise_shape": null},
+         "inbound_nodes": [{"args": [{"class_name": "__keras_tensor__", "config": {"shape": [null, 64], "dtype": "float32",
+            "keras_history": ["input_layer", 0, 0]}}], "kwargs": {"training": DEFAULT}}]}],
+        "input_layers": [["input_layer", 0, 0]], "output_layers": [["dropout", 0, 0]]}}"#;
+    let ones = Array2::<f32>::ones((4, 64));
+    for default in ["false", "true"] {
+        let json = json.replace("DEFAULT", default);
+        let mut model = Loader::new().from_json(&json).unwrap();
+        assert_eq!(model.predict(&ones).unwrap(), ones.clone().into_dyn());
+        model.compile(Sgd::new(0.1), "mse", ()).unwrap();
+        // Each number is dropped or doubled: wrong by 1 either way.
+        let logs = model.train_on_batch(&ones, &ones).unwrap();
+        assert_eq!(logs.get("loss"), Some(1.0), "{default}");
+    }
+}
