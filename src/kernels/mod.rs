@@ -28,6 +28,7 @@ pub mod norm_rows;
 #[cfg(feature = "ops")]
 pub mod pairs;
 pub mod parallel;
+mod partner;
 pub mod permute;
 pub mod pointwise;
 #[cfg(feature = "convolution")]

@@ -1,5 +1,6 @@
 //! Threads: work is split over *outputs*, in pieces that do not depend on how many threads there are.
 
+use super::partner::{self, Role};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::collections::HashMap;
 use std::marker::PhantomData;
@@ -124,7 +125,16 @@ impl Par {
 
 /// The one call of rayon's join: compiled for each pair of closures it would be a sixth of the crate's machine code.
 fn fork(a: &mut (dyn FnMut() + Send), b: &mut (dyn FnMut() + Send)) {
-    rayon::join(a, b);
+    match partner::role() {
+        Role::Outside => {
+            rayon::join(a, b);
+        }
+        Role::Caller => partner::fork(a, b),
+        Role::Partner => {
+            a();
+            b();
+        }
+    }
 }
 
 /// A slice in parts that threads take by number.
@@ -186,6 +196,16 @@ pub fn with_threads<R: Send>(n: usize, f: impl FnOnce(Par) -> R + Send) -> R {
             Some(pool) => pool.install(|| f(Par::Threads)),
             None => f(Par::Serial),
         },
+    }
+}
+
+/// Like [`with_threads`], for work of some tens of microseconds: from outside a pool, this thread and one more.
+pub fn with_two_threads<R: Send>(n: usize, f: impl FnOnce(Par) -> R + Send) -> R {
+    let outside = n != 1 && rayon::current_thread_index().is_none();
+    if outside && (n > 1 || rayon::current_num_threads() > 1) {
+        partner::with_partner(f)
+    } else {
+        with_threads(n, f)
     }
 }
 

@@ -9,7 +9,7 @@ use crate::float::Float;
 use crate::graph::plan::Plan;
 use crate::graph::run::Pass;
 use crate::graph::workspace::Workspace;
-use crate::kernels::parallel::{Par, with_threads};
+use crate::kernels::parallel::{Par, with_threads, with_two_threads};
 use crate::layer::Mode;
 use crate::models::Model;
 use crate::shape::Dims;
@@ -75,8 +75,11 @@ impl Pool {
 /// Elements of the widest value in one piece of a large batch: enough rows that packing the weights costs little, few enough that
 /// their values stay near.
 const PIECE: usize = 1 << 17;
-/// Multiplications below which a second thread is not worth waking: on one thread they take 130 microseconds.
-const WORTH_THREADS: usize = 5 << 20;
+/// Multiplications that are worth sharing with a thread that is awake: on one thread they take 25 microseconds.
+const WORTH_TWO: usize = 1 << 20;
+
+/// Multiplications that are worth waking a pool for: on one thread they take 800 microseconds.
+const WORTH_POOL: usize = 32 << 20;
 
 impl Model {
     /// The output for these inputs, batch first.
@@ -286,24 +289,26 @@ impl Model {
         let widest = plan.slots.iter().copied().max().unwrap_or(1).max(1);
         let piece = (PIECE / widest).clamp(32, 512).next_multiple_of(32);
         if batch <= piece || plan.batch_coupled {
-            let worth = batch * plan.work >= WORTH_THREADS;
             let state = &self.weights.state;
-            let mut run = |par| self.run_piece(&mut runner, x, 0, batch, outs, state, par);
-            if worth && self.threads != 1 {
-                with_threads(self.threads, run)
-            } else {
-                run(Par::Serial)
-            };
+            self.on_threads(batch * plan.work, |par| {
+                self.run_piece(&mut runner, x, 0, batch, outs, state, par);
+            });
             self.pool.give(runner);
             return Ok(());
         }
         self.pool.give(runner);
-        let worth = batch * plan.work >= WORTH_THREADS && self.threads != 1;
-        let mut run = |par| self.run_pieces(x, 0, batch, piece, outs, par);
-        if worth {
-            with_threads(self.threads, run)
-        } else {
-            run(Par::Serial)
+        self.on_threads(batch * plan.work, |par| {
+            self.run_pieces(x, 0, batch, piece, outs, par)
+        })
+    }
+
+    /// Runs so many multiplications on the threads that are worth it.
+    fn on_threads<R: Send>(&self, work: usize, run: impl FnOnce(Par) -> R + Send) -> R {
+        match self.threads {
+            1 => run(Par::Serial),
+            _ if work < WORTH_TWO => run(Par::Serial),
+            n if work < WORTH_POOL => with_two_threads(n, run),
+            n => with_threads(n, run),
         }
     }
 
