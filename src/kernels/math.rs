@@ -114,7 +114,7 @@ mod single {
     /// `1 / (1 + e^-x)` (3 ulp); 0 below -88.8.
     #[inline(always)]
     pub fn sigmoid<const FMA: bool>(x: f32) -> f32 {
-        let (k, r) = reduce::<FMA>(clamp(-x, -80.0, 90.0));
+        let (k, r) = reduce::<FMA>(clamp(-x, -80.0, 89.0)); // k <= 128
         let half = (1.0 + expm1_reduced::<FMA>(r)) * pow2(k.wrapping_sub(1)); // e^-x / 2
         1.0 / fma::<FMA>(half, 2.0, 1.0)
     }
@@ -265,5 +265,74 @@ mod double {
             n += 1.0;
         }
         std::f64::consts::FRAC_2_SQRT_PI * (-x * x).exp() * sum
+    }
+}
+
+#[cfg(all(test, not(float64)))]
+mod tests {
+    use super::*;
+
+    /// From -120 to 120 closely, and both signs of every power of two and of infinity.
+    fn points() -> impl Iterator<Item = f32> {
+        let close = (-600_000..=600_000).map(|i| i as f32 * 2e-4 + 1e-5);
+        let powers = (-149..128).map(|k| 2f64.powi(k) as f32);
+        let far = powers.chain([f32::INFINITY, f32::MAX, 0.0]);
+        close.chain(far.flat_map(|x| [x, -x]))
+    }
+
+    /// The largest error in units of the last place (of normal numbers), where `inside` says that the bound holds.
+    fn worst(f: [fn(f32) -> f32; 2], want: fn(f64) -> f64, inside: fn(f32) -> bool) -> f64 {
+        let mut worst = 0.0;
+        for x in points().filter(|x| inside(*x)) {
+            let exact = want(f64::from(x));
+            let rounded = exact as f32;
+            for got in f.map(|f| f(x)) {
+                if got == rounded || (got.is_nan() && rounded.is_nan()) {
+                    continue;
+                }
+                let size = rounded.abs().clamp(f32::MIN_POSITIVE, f32::MAX);
+                let ulp = f64::from(size.next_up()) - f64::from(size);
+                let error = (f64::from(got) - exact).abs() / ulp.abs();
+                let error = if error.is_nan() { f64::INFINITY } else { error };
+                if error > worst {
+                    worst = error;
+                }
+                assert!(error < 1e3, "at {x}: {got} instead of {exact}");
+            }
+        }
+        worst
+    }
+
+    fn any(_: f32) -> bool {
+        true
+    }
+
+    #[test]
+    fn bounds_hold_everywhere() {
+        assert!(worst([exp::<true>, exp::<false>], f64::exp, any) <= 1.5);
+        assert!(worst([expm1::<true>, expm1::<false>], f64::exp_m1, any) <= 2.0);
+        assert!(worst([tanh::<true>, tanh::<false>], f64::tanh, any) <= 3.0);
+        assert!(worst([log::<true>, log::<false>], f64::ln, any) <= 2.0);
+        assert!(worst([log1p::<true>, log1p::<false>], f64::ln_1p, any) <= 2.0);
+        let logistic = |x: f64| 1.0 / (1.0 + (-x).exp());
+        let near = |x: f32| x > -80.0;
+        assert!(worst([sigmoid::<true>, sigmoid::<false>], logistic, near) <= 3.0);
+        let falling = |x: f32| (-87.0..=0.0).contains(&x);
+        let fast = [exp_nonpositive::<true>, exp_nonpositive::<false>];
+        assert!(worst(fast, f64::exp, falling) <= 1.5);
+    }
+
+    #[test]
+    fn what_is_far_out_is_at_its_limit() {
+        for x in points().filter(|x| *x < -89.0) {
+            assert_eq!(sigmoid::<true>(x), 0.0, "{x}");
+            assert_eq!(sigmoid::<false>(x), 0.0, "{x}");
+            assert_eq!(exp_nonpositive::<true>(x), 0.0, "{x}");
+            assert_eq!((erf::<true>(x), erf::<true>(-x)), (-1.0, 1.0), "{x}");
+            assert_eq!((softplus::<true>(x), softplus::<true>(-x)), (0.0, -x));
+        }
+        for x in points().filter(|x| (-89.0..-80.0).contains(x)) {
+            assert!((0.0..2e-35).contains(&sigmoid::<true>(x)), "{x}");
+        }
     }
 }
