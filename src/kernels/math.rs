@@ -282,7 +282,7 @@ mod tests {
 
     /// The largest error in units of the last place (of normal numbers), where `inside` says that the bound holds.
     fn worst(f: [fn(f32) -> f32; 2], want: fn(f64) -> f64, inside: fn(f32) -> bool) -> f64 {
-        let mut worst = 0.0;
+        let mut worst: f64 = 0.0;
         for x in points().filter(|x| inside(*x)) {
             let exact = want(f64::from(x));
             let rounded = exact as f32;
@@ -294,9 +294,7 @@ mod tests {
                 let ulp = f64::from(size.next_up()) - f64::from(size);
                 let error = (f64::from(got) - exact).abs() / ulp.abs();
                 let error = if error.is_nan() { f64::INFINITY } else { error };
-                if error > worst {
-                    worst = error;
-                }
+                worst = worst.max(error);
                 assert!(error < 1e3, "at {x}: {got} instead of {exact}");
             }
         }

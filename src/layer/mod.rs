@@ -344,6 +344,16 @@ pub enum Head {
     Split(Arc<dyn Layer>, Activation),
 }
 
+impl Head {
+    /// Of a layer that ends in this activation; `linear` makes the layer without it.
+    pub fn of<L: Layer + 'static>(activation: &Activation, linear: impl FnOnce() -> L) -> Self {
+        match activation {
+            Activation::Linear => Head::None,
+            _ => Head::Split(Arc::new(linear()), activation.clone()),
+        }
+    }
+}
+
 /// Whether statistics, dropout and the like are those of training.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {

@@ -38,30 +38,26 @@ pub enum Interpolation {
     Invalid(String),
 }
 
-const NAMES: [&str; 8] = [
-    "nearest",
-    "bilinear",
-    "bicubic",
-    "lanczos3",
-    "lanczos5",
-    "area",
-    "gaussian",
-    "mitchellcubic",
+/// By Keras's names; those that layers know come first.
+static NAMED: [(&str, Interpolation); 8] = [
+    ("nearest", Interpolation::Nearest),
+    ("bilinear", Interpolation::Bilinear),
+    ("bicubic", Interpolation::Bicubic),
+    ("lanczos3", Interpolation::Lanczos3),
+    ("lanczos5", Interpolation::Lanczos5),
+    ("area", Interpolation::Area),
+    ("gaussian", Interpolation::Gaussian),
+    ("mitchellcubic", Interpolation::MitchellCubic),
 ];
 
 impl From<&str> for Interpolation {
     fn from(name: &str) -> Self {
-        match name.to_lowercase().as_str() {
-            "nearest" => Interpolation::Nearest,
-            "bilinear" => Interpolation::Bilinear,
-            "bicubic" => Interpolation::Bicubic,
-            "lanczos3" => Interpolation::Lanczos3,
-            "lanczos5" => Interpolation::Lanczos5,
-            "area" => Interpolation::Area,
-            "gaussian" => Interpolation::Gaussian,
-            "mitchellcubic" => Interpolation::MitchellCubic,
-            _ => Interpolation::Invalid(name.to_string()),
-        }
+        let lower = name.to_lowercase();
+        let known = NAMED.iter().find(|(known, _)| *known == lower);
+        known.map_or_else(
+            || Interpolation::Invalid(name.to_string()),
+            |(_, interpolation)| interpolation.clone(),
+        )
     }
 }
 
@@ -73,29 +69,30 @@ impl From<String> for Interpolation {
 
 impl From<Interpolation> for String {
     fn from(interpolation: Interpolation) -> Self {
-        match interpolation {
-            Interpolation::Nearest => NAMES[0],
-            Interpolation::Bilinear => NAMES[1],
-            Interpolation::Bicubic => NAMES[2],
-            Interpolation::Lanczos3 => NAMES[3],
-            Interpolation::Lanczos5 => NAMES[4],
-            Interpolation::Area => NAMES[5],
-            Interpolation::Gaussian => NAMES[6],
-            Interpolation::MitchellCubic => NAMES[7],
-            Interpolation::Invalid(name) => return name,
-        }
-        .to_string()
+        interpolation.name().to_string()
     }
 }
 
 impl Interpolation {
-    /// An error unless it is one of the first `known` names: nearest, bilinear, bicubic, lanczos3, lanczos5, area, gaussian,
-    /// mitchellcubic.
+    fn name(&self) -> &str {
+        match self {
+            Interpolation::Invalid(name) => name,
+            known => NAMED
+                .iter()
+                .find(|(_, named)| named == known)
+                .map_or("", |(name, _)| name),
+        }
+    }
+
+    /// An error unless it is one of the first `known` of [`NAMED`].
     pub(crate) fn check(&self, known: usize) -> Result<()> {
-        let name = String::from(self.clone());
-        match NAMES[..known].contains(&name.as_str()) {
+        let names = NAMED[..known].iter().map(|(name, _)| *name);
+        match names.clone().any(|name| name == self.name()) {
             true => Ok(()),
-            false => Err(Error::unknown("interpolation", &name, &NAMES[..known])),
+            false => {
+                let names: Vec<&str> = names.collect();
+                Err(Error::unknown("interpolation", self.name(), &names))
+            }
         }
     }
 }

@@ -254,7 +254,7 @@ impl Model {
         let size = self.graph.stateful().unwrap_or(samples.max(1));
         self.check_stateful("predict", size, samples)?;
         let mut runner = self.runner(x)?;
-        let mut run = |par| {
+        self.on_threads(samples * runner.plan.work, |par| {
             for start in (0..samples).step_by(size) {
                 let mut parts: Vec<&mut [Float]> = outs
                     .iter_mut()
@@ -266,8 +266,7 @@ impl Model {
                 self.run_piece(&mut runner, x, start, start + size, &mut parts, state, par);
                 Pass::update_state(&self.graph, &runner.plan, &runner.workspace, state);
             }
-        };
-        with_threads(self.threads, &mut run);
+        });
         self.pool.give(runner);
         Ok(())
     }

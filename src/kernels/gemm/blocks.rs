@@ -1,7 +1,7 @@
 //! A whole product: cut into pieces for threads, each piece into blocks for the caches, each block into tiles for the registers.
 
 use super::gemv::{Combine, Dots};
-use super::pack::{Space, Strip, Strips};
+use super::pack::{Space, Strip, pack_strips};
 use super::simd::Simd;
 use super::tile::{MAX_STEP, Places, Tiles, has_rows, most_rows};
 use crate::float::Float;
@@ -237,7 +237,7 @@ impl Product {
         let pack_b = self.b.col != 1 || self.m > 4 * shape.rows;
         let far = self.a.col > MAX_STEP || (self.a.row != 1 && self.a.col != 1);
         let pack_a = far || self.n > 4 * shape.cols;
-        let k = self.k.div_ceil(self.k.div_ceil(BLOCK_K));
+        let k = block_depth(self.k);
         let room_a = if pack_a { self.m.min(BLOCK_M) * k } else { 0 };
         let room_b = if pack_b {
             self.n.min(BLOCK_N).next_multiple_of(shape.cols) * k
@@ -268,38 +268,14 @@ impl Product {
     /// Copies B in strips of `shape.cols` columns: strip `j` has its rows at `j * k + p * width`. If not `all`, only a strip
     /// whose last vector is partial, because tiles read whole vectors.
     unsafe fn pack_b<S: Simd>(&self, shape: Shape, all: bool, dst: *mut Float) {
-        if all && self.b.col == 1 {
-            // SAFETY: the strips are B, and the room is large enough for all of them.
-            return unsafe {
-                S::run(Strips {
-                    src: self.b.data,
-                    depth: self.b.row,
-                    lanes: self.n,
-                    width: shape.cols,
-                    k: self.k,
-                    dst,
-                })
-            };
-        }
-        for (j, cols) in shape.strips(self.n) {
-            let (src, lane, depth) = (self.b.at(0, j), self.b.col, self.b.row);
-            let step = cols.next_multiple_of(S::LANES);
-            if !all && step == cols {
-                continue;
-            }
-            // SAFETY: strip j is inside B, and its place inside the room for B.
-            unsafe {
-                S::run(Strip {
-                    src,
-                    lane,
-                    depth,
-                    lanes: cols,
-                    k: self.k,
-                    dst: if all { dst.add(j * self.k) } else { dst },
-                    step,
-                })
-            };
-        }
+        let first = match self.n % S::LANES {
+            _ if all => 0,
+            0 => return,
+            _ => self.n / shape.cols * shape.cols,
+        };
+        let (src, row, col) = (self.b.at(0, first), self.b.row, self.b.col);
+        // SAFETY: the strips are those of B from column `first` on, and the room is large enough for them.
+        unsafe { pack_strips::<S>(shape, self.k, self.n - first, src, row, col, dst) };
     }
 
     /// Copies A in strips of a tile's rows: strip `i` has its columns at `i * k + p * rows`.
@@ -356,6 +332,11 @@ impl Product {
             }
         }
     }
+}
+
+/// Depth of the blocks of a product, which depends on k alone.
+pub(super) fn block_depth(k: usize) -> usize {
+    k.div_ceil(k.div_ceil(BLOCK_K))
 }
 
 /// The largest tile of a product.

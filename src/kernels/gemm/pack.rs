@@ -1,5 +1,6 @@
 //! Packing: strips of an operand copied into the order in which the tiles read them.
 
+use super::blocks::Shape;
 use super::simd::{Kernel, Simd};
 use crate::float::Float;
 use std::cell::Cell;
@@ -101,16 +102,59 @@ impl Strip {
     }
 }
 
+/// Copies a block of B in strips of `shape.cols` columns: strip `j` has its rows at `j * k + p * step(j)`, where `step(j)` is its
+/// columns in whole vectors. Element `(p, j)` of the block is `src[p * row + j * col]`.
+///
+/// # Safety
+/// The processor has `S`; the block is `k x n` numbers large, and `dst` has room for `k` rows of `n` in whole vectors.
+pub(super) unsafe fn pack_strips<S: Simd>(
+    shape: Shape,
+    k: usize,
+    n: usize,
+    src: *const Float,
+    row: usize,
+    col: usize,
+    dst: *mut Float,
+) {
+    if col == 1 {
+        // SAFETY: the strips are the block.
+        return unsafe {
+            S::run(Strips {
+                src,
+                depth: row,
+                lanes: n,
+                width: shape.cols,
+                k,
+                dst,
+            })
+        };
+    }
+    for (j, lanes) in shape.strips(n) {
+        // SAFETY: strip j is inside the block, and its place inside the room.
+        unsafe {
+            S::run(Strip {
+                src: src.add(j * col),
+                lane: col,
+                depth: row,
+                lanes,
+                k,
+                dst: dst.add(j * k),
+                step: lanes.next_multiple_of(S::LANES),
+            })
+        };
+    }
+}
+
 /// All strips of an operand whose lanes are side by side: `dst[i * k + p * step(i) + l] = src[p * depth + i + l]`, where strip
 /// `i` has up to `width` lanes and `step(i)` is as much in whole vectors. It is read in the order in which it lies.
 #[derive(Clone, Copy)]
-pub(super) struct Strips {
-    pub src: *const Float,
-    pub depth: usize,
-    pub lanes: usize,
-    pub width: usize,
-    pub k: usize,
-    pub dst: *mut Float,
+struct Strips {
+    src: *const Float,
+    depth: usize,
+    lanes: usize,
+    width: usize,
+    k: usize,
+    dst: *mut Float,
 }
 
 impl<S: Simd> Kernel<S> for Strips {

@@ -1,8 +1,8 @@
 //! Products with windows of an image: A is read, and C written, row by row at any places. What a convolution would copy into a
 //! matrix of patches is multiplied where it lies.
 
-use super::blocks::{BLOCK_K, Shape, WORTH_THREADS};
-use super::pack::{Space, Strip, Strips};
+use super::blocks::{Shape, WORTH_THREADS, block_depth};
+use super::pack::{Space, pack_strips};
 use super::simd::Simd;
 use super::tile::{MAX_STEP, Places, Tiles};
 use super::{Accum, Level, Mat};
@@ -209,11 +209,6 @@ fn shape<S: Simd>(n: usize) -> Shape {
     Shape::of::<S>(usize::MAX / 8, n)
 }
 
-/// Depth of the blocks, which depends on k alone.
-fn block_depth(k: usize) -> usize {
-    k.div_ceil(k.div_ceil(BLOCK_K))
-}
-
 /// Blocks of k, each in strips of columns: block `p` begins at `p * whole`, its strip `j` at `j * depth` behind that.
 ///
 /// # Safety
@@ -222,33 +217,10 @@ unsafe fn pack_as<S: Simd>(k: usize, n: usize, b: Mat, dst: *mut Float) {
     let (shape, whole) = (shape::<S>(n), n.next_multiple_of(S::LANES));
     for p in (0..k).step_by(block_depth(k)) {
         let depth = block_depth(k).min(k - p);
-        if b.col == 1 {
-            // SAFETY: the block is inside B, and its place inside the room.
-            unsafe {
-                S::run(Strips {
-                    src: b.data.as_ptr().add(p * b.row),
-                    depth: b.row,
-                    lanes: n,
-                    width: shape.cols,
-                    k: depth,
-                    dst: dst.add(p * whole),
-                });
-            }
-            continue;
-        }
-        for (j, lanes) in shape.strips(n) {
-            // SAFETY: the strip is inside B, and its place inside the room.
-            unsafe {
-                S::run(Strip {
-                    src: b.data.as_ptr().add(p * b.row + j * b.col),
-                    lane: b.col,
-                    depth: b.row,
-                    lanes,
-                    k: depth,
-                    dst: dst.add(p * whole + j * depth),
-                    step: lanes.next_multiple_of(S::LANES),
-                });
-            }
+        // SAFETY: the block is inside B, and its place inside the room.
+        unsafe {
+            let (src, dst) = (b.data.as_ptr().add(p * b.row), dst.add(p * whole));
+            pack_strips::<S>(shape, depth, n, src, b.row, b.col, dst);
         }
     }
 }

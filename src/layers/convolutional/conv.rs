@@ -5,8 +5,6 @@
 //! `dW[t, c, f] += sum_o x[pixel(o, t), c] dz[o, f]`, and `dx[pixel(o, t), c] += sum_f dz[o, f] W[t, c, f]`.
 //! x: (space.., C)  W: (kernel_size.., C / groups, filters)  b: (filters)  y: (space'.., filters).
 
-use std::sync::Arc;
-
 use serde::{Deserialize, Serialize};
 
 use super::operation::Operation;
@@ -327,13 +325,9 @@ impl<const R: usize> Layer for Conv<R> {
     }
 
     fn head(&self) -> Head {
-        match self.activation {
-            Activation::Linear => Head::None,
-            _ => Head::Split(
-                Arc::new(self.clone().activation(Activation::Linear)),
-                self.activation.clone(),
-            ),
-        }
+        Head::of(&self.activation, || {
+            self.clone().activation(Activation::Linear)
+        })
     }
 }
 

@@ -6,8 +6,6 @@
 //! `dW[t, f, c] += sum_o dz[pixel(o, t), f] x[o, c]`.
 //! x: (space.., C)  W: (kernel_size.., filters, C)  b: (filters)  y: (space'.., filters).
 
-use std::sync::Arc;
-
 use serde::{Deserialize, Serialize};
 
 use super::operation::Operation;
@@ -375,13 +373,9 @@ impl<const R: usize> Layer for ConvTranspose<R> {
     }
 
     fn head(&self) -> Head {
-        match self.activation {
-            Activation::Linear => Head::None,
-            _ => Head::Split(
-                Arc::new(self.clone().activation(Activation::Linear)),
-                self.activation.clone(),
-            ),
-        }
+        Head::of(&self.activation, || {
+            self.clone().activation(Activation::Linear)
+        })
     }
 }
 

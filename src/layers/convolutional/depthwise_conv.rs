@@ -5,8 +5,6 @@
 //! `dW[t, c, m] += sum_o x[pixel(o, t), c] dz[o, c M + m]`, and `dx[pixel(o, t), c] += sum_m dz[o, c M + m] W[t, c, m]`.
 //! x: (space.., C)  W: (kernel_size.., C, M)  b: (C M)  y: (space'.., C M).
 
-use std::sync::Arc;
-
 use serde::{Deserialize, Serialize};
 
 use super::operation::Operation;
@@ -301,13 +299,9 @@ impl<const R: usize> Layer for DepthwiseConv<R> {
     }
 
     fn head(&self) -> Head {
-        match self.activation {
-            Activation::Linear => Head::None,
-            _ => Head::Split(
-                Arc::new(self.clone().activation(Activation::Linear)),
-                self.activation.clone(),
-            ),
-        }
+        Head::of(&self.activation, || {
+            self.clone().activation(Activation::Linear)
+        })
     }
 }
 

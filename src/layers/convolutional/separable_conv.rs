@@ -5,8 +5,6 @@
 //! `dP += d^T dz`, `dd = dz P^T`, and from `dd` what a depthwise convolution makes of it: `dD` and `dx`.
 //! x: (space.., C)  D: (kernel_size.., C, M)  P: (1.., C M, filters)  b: (filters)  y: (space'.., filters).
 
-use std::sync::Arc;
-
 use serde::{Deserialize, Serialize};
 
 use crate::activation::{Activation, Reads};
@@ -454,13 +452,9 @@ impl<const R: usize> Layer for SeparableConv<R> {
     }
 
     fn head(&self) -> Head {
-        match self.activation {
-            Activation::Linear => Head::None,
-            _ => Head::Split(
-                Arc::new(self.clone().activation(Activation::Linear)),
-                self.activation.clone(),
-            ),
-        }
+        Head::of(&self.activation, || {
+            self.clone().activation(Activation::Linear)
+        })
     }
 }
 

@@ -7,8 +7,6 @@
 //!
 //! x: (.., k)  W: (k, units)  b: (units)  y: (.., units); all axes but the last are rows.
 
-use std::sync::Arc;
-
 use serde::{Deserialize, Serialize};
 
 use super::lora::Lora;
@@ -364,13 +362,9 @@ impl Layer for Dense {
     }
 
     fn head(&self) -> Head {
-        match self.activation {
-            Activation::Linear => Head::None,
-            _ => Head::Split(
-                Arc::new(self.clone().activation(Activation::Linear)),
-                self.activation.clone(),
-            ),
-        }
+        Head::of(&self.activation, || {
+            self.clone().activation(Activation::Linear)
+        })
     }
 }
 

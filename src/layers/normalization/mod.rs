@@ -16,7 +16,12 @@ pub use rms_normalization::RMSNormalization;
 pub use spectral_normalization::SpectralNormalization;
 pub use unit_normalization::UnitNormalization;
 
+use super::axes::Axes;
 use super::{Entry, read};
+use crate::error::{Error, Result};
+use crate::float::Float;
+use crate::initializer::Initializer;
+use crate::shape::{Dims, Shape};
 
 /// The classes of this family.
 pub(super) const TABLE: &[Entry] = &[
@@ -27,12 +32,6 @@ pub(super) const TABLE: &[Entry] = &[
     ("SpectralNormalization", read::<SpectralNormalization>),
     ("UnitNormalization", read::<UnitNormalization>),
 ];
-
-use super::axes::Axes;
-use crate::error::{Error, Result};
-use crate::float::Float;
-use crate::initializer::Initializer;
-use crate::shape::{Dims, Shape};
 
 /// Default of `gamma`.
 fn ones() -> Initializer {

@@ -7,8 +7,6 @@
 
 mod plan;
 
-use std::sync::Arc;
-
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::lora::Lora;
@@ -396,13 +394,9 @@ impl Layer for EinsumDense {
     }
 
     fn head(&self) -> Head {
-        match self.activation {
-            Activation::Linear => Head::None,
-            _ => Head::Split(
-                Arc::new(self.clone().activation(Activation::Linear)),
-                self.activation.clone(),
-            ),
-        }
+        Head::of(&self.activation, || {
+            self.clone().activation(Activation::Linear)
+        })
     }
 }
 
